@@ -61,7 +61,7 @@ class _PredictorMixin:
         return values, target, sample_weight
 
     def _read_X(self, X: Any, *, allow_nan: bool = False) -> np.ndarray:
-        """X as C-ordered float64 (n, d); columns in another order than at ``fit`` are put right, others refused by name."""
+        """X as C-ordered float64 (n, d); columns in another order than at ``fit`` are put right, others refused."""
         check_is_fitted(self)
         X = self._ordered_columns(X)
         return validate_data(
@@ -158,7 +158,7 @@ class _PredictorMixin:
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write the fitted predictor to one file (``.npz``, no pickle), atomically."""
+        """Write the fitted predictor to one file (no pickle), atomically."""
         persistence.write_state(self.get_state(), Path(path))
 
     @classmethod

@@ -12,7 +12,7 @@ def classification_scores(y: np.ndarray, proba: np.ndarray, classes: np.ndarray)
     y : (n,) labels, each one of classes.
     proba : (n, len(classes)) probabilities, rows summing to 1.
 
-    The Brier score is the mean squared error of the probabilities summed over classes, halved for two classes (Brier 1950).
+    The Brier score is the mean squared error of the probabilities summed over classes, half of it for two (Brier 1950).
     An AUC needs both classes in y; it is left out when only one is there.
     """
     codes = np.searchsorted(classes, y)
