@@ -1,4 +1,4 @@
-"""One predictor in one file, for scripts that need no registry: a JSON header and raw arrays behind a digest, no pickle."""
+"""One predictor in one file, without a registry: a JSON header and raw arrays behind a digest, no pickle."""
 
 import hashlib
 import json
