@@ -1,1 +1,5 @@
-"""To be described by its owner."""
+"""Serving a version: the live predictor that turns bars into probabilities."""
+
+from consilience.serving.live import Live
+
+__all__ = ["Live"]

@@ -1,0 +1,1 @@
+"""YAML files that a user copies: `consilience train demo` runs demo.yaml, and so on."""
