@@ -82,7 +82,7 @@ class Live:
         return pd.DataFrame(proba, index=X.index[rows], columns=[f"p_{label}" for label in self.classes])
 
     def predict_bars(self, bars: pd.DataFrame, newest: int = 1) -> pd.DataFrame:
-        """Probabilities of each asset's newest bars; ``bars`` as ``load_csv`` gives them, with history for the features."""
+        """Probabilities of each asset's newest bars; ``bars`` as ``load_csv`` gives them, history included."""
         X = build_features(bars, self.features)
         shortest = X.groupby(level=0).size().min()
         if shortest < self.predictor.lookback + 1:

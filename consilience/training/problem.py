@@ -111,7 +111,7 @@ def _split(X: pd.DataFrame, label_end: pd.Series, config: Config) -> tuple[np.nd
 
 
 def _data_id(bars: pd.DataFrame) -> str:
-    """A hash of each asset's name and first bars: a trial made last month still counts when a month of bars was added."""
+    """A hash of each asset's name and first bars: last month's trials still count when new bars were appended."""
     content = hashlib.sha256()
     for asset, own in bars["close"].groupby(level=0, sort=True):
         content.update(str(asset).encode())
