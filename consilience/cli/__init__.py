@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""The ``consilience`` command: thin wrappers that read arguments, call the packages below, and print."""
