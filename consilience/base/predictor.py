@@ -44,7 +44,7 @@ class _PredictorMixin:
     # -- input -------------------------------------------------------------------------------------------------
 
     def _read_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, allow_nan: bool = False
+        self, X: Any, y: Any, sample_weight: Any = None, *, allow_nan: bool = False, multi_output: bool = False
     ) -> tuple[np.ndarray, np.ndarray, Any]:
         """X as C-ordered float64 (n, d), y as given (n,), weights as float64 (n,) or None; sets ``n_features_in_``."""
         values, target = validate_data(
@@ -55,6 +55,7 @@ class _PredictorMixin:
             order="C",
             ensure_all_finite="allow-nan" if allow_nan else True,
             y_numeric=False,
+            multi_output=multi_output,
         )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
@@ -188,7 +189,8 @@ class ClassifierPredictor(ClassifierMixin, _PredictorMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        proba = self.predict_proba(X)  # first, so that an unfitted model says that it is unfitted
+        return self.classes_[proba.argmax(axis=1)]
 
     def evaluate(self, X: Any, y: Any) -> dict[str, float]:
         """Log loss, Brier, AUC, accuracy, … on (X, y)."""
@@ -199,9 +201,11 @@ class RegressorPredictor(RegressorMixin, _PredictorMixin, BaseEstimator):
     """Base of the regressors."""
 
     def _read_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, allow_nan: bool = False
+        self, X: Any, y: Any, sample_weight: Any = None, *, allow_nan: bool = False, multi_output: bool = False
     ) -> tuple[np.ndarray, np.ndarray, Any]:
-        values, target, weight = super()._read_fit(X, y, sample_weight, allow_nan=allow_nan)
+        values, target, weight = super()._read_fit(
+            X, y, sample_weight, allow_nan=allow_nan, multi_output=multi_output
+        )
         return values, np.asarray(target, dtype=np.float64), weight
 
     def predict(self, X: Any) -> np.ndarray:

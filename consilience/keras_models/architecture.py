@@ -1,0 +1,97 @@
+"""A network as a small typed value: what decides its shape, and nothing else. Equal values share one compiled program."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import keras
+import numpy as np
+
+from consilience.keras_models.layers import FeatureGate
+
+Body = Callable[[Any, Any, dict[str, Any]], Any]
+_BODIES: dict[str, Body] = {}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network is built from.
+
+    Attributes
+    ----------
+    family : "lstm", "transformer" or "cnn".
+    window, n_features : shape of one input.
+    n_outputs : classes or targets.
+    options : sorted (name, value) pairs that the family reads.
+    precision : the dtype policy, "float32" or "mixed_bfloat16".
+    """
+
+    family: str
+    window: int
+    n_features: int
+    n_outputs: int
+    options: tuple[tuple[str, Any], ...]
+    precision: str = "float32"
+
+
+def body(family: str) -> Callable[[Body], Body]:
+    """Register the function (x, lengths, options) -> representation (batch, width) of a family."""
+
+    def register(function: Body) -> Body:
+        _BODIES[family] = function
+        return function
+
+    return register
+
+
+@lru_cache(maxsize=32)
+def network(architecture: Architecture) -> Any:
+    """The Keras model, inputs [windows, lengths], outputs [logits or values, representation]; one per architecture.
+
+    Its own weights are only a template: programs are given the weights of the predictor that they run for.
+    """
+    options = dict(architecture.options)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(architecture.precision)
+    try:
+        x = keras.Input((architecture.window, architecture.n_features), name="windows")
+        lengths = keras.Input((), dtype="int32", name="lengths")
+        hidden = FeatureGate(name="gate")(x) if options.get("feature_gate") else x
+        representation = _BODIES[architecture.family](hidden, lengths, options)
+        head = keras.layers.Dense(architecture.n_outputs, name="head", dtype="float32")
+        return keras.Model([x, lengths], [head(representation), representation], name=architecture.family)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def initial_weights(model: Any, seed: int) -> list[np.ndarray]:
+    """Starting values of the trainable weights, drawn with numpy: one seed gives one start on every backend.
+
+    Constants of the layers (zero biases, unit scales, the LSTM's forget bias) stay; kernels are Glorot-uniform, recurrent
+    kernels orthogonal, position tables normal.
+    """
+    values = []
+    for number, variable in enumerate(model.trainable_variables):
+        template = np.asarray(keras.ops.convert_to_numpy(variable.value), np.float32)
+        rng = np.random.default_rng([seed, number])
+        values.append(_draw(variable.path, template, rng))
+    return values
+
+
+def _draw(path: str, template: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if path.endswith("/recurrent_kernel"):
+        units = template.shape[0]
+        blocks = []
+        for _ in range(template.shape[1] // units):
+            q, r = np.linalg.qr(rng.standard_normal((units, units)))
+            blocks.append(q * np.sign(np.diag(r)))
+        return np.concatenate(blocks, axis=1).astype(np.float32)
+    if path.endswith("/table"):
+        return (0.02 * rng.standard_normal(template.shape)).astype(np.float32)
+    if not path.endswith("kernel") or not template.any():
+        return template
+    taps = math.prod(template.shape[:-2])
+    limit = math.sqrt(6.0 / (taps * (template.shape[-2] + template.shape[-1])))
+    return rng.uniform(-limit, limit, template.shape).astype(np.float32)

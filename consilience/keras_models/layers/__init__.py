@@ -1,0 +1,24 @@
+"""Small Keras layers that the networks are made of, written with ``keras.ops`` only.
+
+Sequences come left-aligned: real rows first, padding after them, with ``lengths`` (batch,) saying how many are real. Every
+layer here is causal, so padding cannot reach an output that is used.
+"""
+
+from consilience.keras_models.layers.attention import CausalSelfAttention, TransformerBlock
+from consilience.keras_models.layers.convolution import CausalConvolutionBlock
+from consilience.keras_models.layers.gate import FeatureGate
+from consilience.keras_models.layers.pooling import SequencePooling
+from consilience.keras_models.layers.positions import LearnedPositions, SinusoidalPositions, rotate
+from consilience.keras_models.layers.recurrent import CausalLSTM
+
+__all__ = [
+    "CausalConvolutionBlock",
+    "CausalLSTM",
+    "CausalSelfAttention",
+    "FeatureGate",
+    "LearnedPositions",
+    "SequencePooling",
+    "SinusoidalPositions",
+    "TransformerBlock",
+    "rotate",
+]

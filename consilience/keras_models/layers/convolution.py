@@ -1,0 +1,65 @@
+"""Dilated causal convolutions with a residual connection."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class CausalConvolutionBlock(keras.layers.Layer):
+    """Two dilated causal convolutions, each normalised, added to the input.
+
+    Args:
+        filters: channels out. kernel_size: taps of each convolution. dilation: rows between two taps.
+        dropout: rate after each convolution while training.
+
+    Call arguments:
+        x: (batch, window, channels).
+
+    Reference: Bai, Kolter & Koltun (2018), An empirical evaluation of generic convolutional and recurrent networks.
+    """
+
+    def __init__(
+        self, filters: int, kernel_size: int = 3, dilation: int = 1, dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.dilation, self.rate = filters, kernel_size, dilation, dropout
+        policy = self.dtype_policy
+
+        def convolution(name: str) -> Any:
+            return keras.layers.Conv1D(
+                filters, kernel_size, dilation_rate=dilation, padding="causal", name=name, dtype=policy
+            )
+
+        self.first, self.second = convolution("first"), convolution("second")
+        self.norm_first = keras.layers.LayerNormalization(epsilon=1e-5, name="norm_first", dtype=policy)
+        self.norm_second = keras.layers.LayerNormalization(epsilon=1e-5, name="norm_second", dtype=policy)
+        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=policy)
+        self.match: Any = None
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        inner = (*input_shape[:-1], self.filters)
+        if input_shape[-1] != self.filters:
+            self.match = keras.layers.Dense(self.filters, name="match", dtype=self.dtype_policy)
+            self.match.build(input_shape)
+        self.first.build(input_shape)
+        for layer in (self.norm_first, self.second, self.norm_second):
+            layer.build(inner)
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        y = self.drop(ops.relu(self.norm_first(self.first(x))), training=training)
+        y = self.drop(ops.relu(self.norm_second(self.second(y))), training=training)
+        return y + (x if self.match is None else self.match(x))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "dilation": self.dilation,
+            "dropout": self.rate,
+        }
+        return {**super().get_config(), **own}

@@ -1,0 +1,127 @@
+"""LSTM over a window of rows."""
+
+from typing import Any
+
+import keras
+
+from consilience.keras_models.architecture import body
+from consilience.keras_models.layers import CausalLSTM, SequencePooling
+from consilience.keras_models.sequence import SequenceClassifier, SequenceRegressor
+
+_OPTIONS = ("units", "layers", "dropout")
+
+
+@body("lstm")
+def lstm_body(x: Any, lengths: Any, options: dict[str, Any]) -> Any:
+    """Windows (batch, window, features), left-aligned, to representations (batch, width)."""
+    for number in range(options["layers"]):
+        x = CausalLSTM(options["units"], name=f"lstm_{number}")(x)
+        if options["dropout"]:
+            x = keras.layers.Dropout(options["dropout"], name=f"drop_{number}")(x)
+    return SequencePooling(options["pooling"], name="pool")(x, lengths)
+
+
+class LSTMClassifier(SequenceClassifier):
+    """LSTM over a window of rows, with a softmax over the classes.
+
+    Inputs are standardised by the training rows; the first rows of a series see a shorter window.
+
+    Parameters
+    ----------
+    window : rows that one prediction sees, itself included.
+    units, layers : width and number of LSTM layers.
+    dropout : rate inside the network while training.
+    pooling : "last" (the newest row), "mean" or "attention" over the window.
+    feature_gate : let each row weigh its own features first.
+    epochs, patience : at most so many passes; with ``validation`` training stops after ``patience`` passes without gain.
+    batch_size, learning_rate, optimizer, weight_decay, clip_norm : of the training steps ("adamw", "adam" or "sgd").
+    schedule, warmup : "cosine" to zero, "constant" or "plateau", after a linear warm-up over that share of all steps.
+    accumulation : batches per weight update.
+    class_weight : None, "balanced", or a dictionary of class to weight; multiplies ``sample_weight``.
+    random_state : one seed gives one result on one backend.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, weights_ (list of arrays), history_ ("loss", "val_loss", "learning_rate" per epoch).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((60, 2))
+    >>> model = LSTMClassifier(window=5, units=4, epochs=2, random_state=0).fit(X, (X[:, 0] > 0).astype(int))
+    >>> model.predict_proba(X).shape, model.lookback
+    ((60, 2), 4)
+
+    Reference: Hochreiter & Schmidhuber (1997), Long short-term memory.
+    """
+
+    family = "lstm"
+    own_options = _OPTIONS
+
+    def __init__(
+        self,
+        *,
+        window: int = 20,
+        units: int = 32,
+        layers: int = 1,
+        pooling: str = "last",
+        feature_gate: bool = False,
+        dropout: float = 0.1,
+        epochs: int = 12,
+        patience: int | None = 4,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
+        schedule: str = "cosine",
+        warmup: float = 0.1,
+        optimizer: str = "adamw",
+        weight_decay: float = 1e-3,
+        clip_norm: float | None = 1.0,
+        accumulation: int = 1,
+        class_weight: Any = None,
+        random_state: int | None = None,
+    ) -> None:
+        self._store(locals())
+
+
+class LSTMRegressor(SequenceRegressor):
+    """LSTM over a window of rows, with one linear output per target.
+
+    Parameters as in ``LSTMClassifier``, and
+
+    loss : "squared_error" or "huber", of the standardised target.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((60, 2))
+    >>> model = LSTMRegressor(window=5, units=4, epochs=2, random_state=0).fit(X, X)
+    >>> model.predict(X).shape
+    (60, 2)
+    """
+
+    family = "lstm"
+    own_options = _OPTIONS
+
+    def __init__(
+        self,
+        *,
+        window: int = 20,
+        units: int = 32,
+        layers: int = 1,
+        pooling: str = "last",
+        feature_gate: bool = False,
+        dropout: float = 0.1,
+        epochs: int = 12,
+        patience: int | None = 4,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
+        schedule: str = "cosine",
+        warmup: float = 0.1,
+        optimizer: str = "adamw",
+        weight_decay: float = 1e-3,
+        clip_norm: float | None = 1.0,
+        accumulation: int = 1,
+        loss: str = "squared_error",
+        random_state: int | None = None,
+    ) -> None:
+        self._store(locals())

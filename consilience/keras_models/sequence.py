@@ -1,0 +1,298 @@
+"""What the sequence networks share: reading rows, scaling, training in windows, predicting in fixed shapes, state."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from consilience.base import (
+    ClassifierPredictor,
+    InvalidInput,
+    InvalidState,
+    RegressorPredictor,
+    State,
+    invalid,
+    time_axis,
+)
+from consilience.base.state import Arrays, Spec
+from consilience.base.windows import Windows, sliding_windows
+from consilience.keras_models import programs
+from consilience.keras_models.architecture import Architecture, initial_weights, network
+from consilience.keras_models.checks import check_sequence_params
+from consilience.keras_models.scaling import Scaler
+from consilience.keras_models.training import Examples, Plan, train
+
+
+class SequenceNetwork:
+    """A network over the last ``window`` rows of each row, per asset; the base of the public classes."""
+
+    uses_validation: ClassVar[bool] = True
+    family: ClassVar[str]
+    own_options: ClassVar[tuple[str, ...]]
+
+    window: int
+    pooling: str
+    feature_gate: bool
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup: float
+    patience: int | None
+    optimizer: str
+    weight_decay: float
+    clip_norm: float | None
+    accumulation: int
+    random_state: int | None
+
+    n_features_in_: int
+    weights_: list[np.ndarray]
+    scaler_: Scaler
+    n_outputs_: int
+    history_: dict[str, list[float]]
+
+    def _store(self, values: dict[str, Any]) -> None:
+        """Keep the constructor's arguments under their names."""
+        for name, value in values.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+
+    @property
+    def lookback(self) -> int:
+        """``window - 1`` earlier rows."""
+        return self.window - 1
+
+    # -- fit ---------------------------------------------------------------------------------------------------
+
+    def _fit_network(
+        self, X: Any, values: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: str, validation: Any
+    ) -> None:
+        """Train on rows already checked; y as the loss takes it, validation as (X, values, y) or None."""
+        if len(values) < self.window:
+            raise InvalidInput(
+                f"{type(self).__name__} needs at least window = {self.window} rows to fit; X has {len(values)}. "
+                "Give more rows or a smaller window."
+            )
+        seed = int(np.random.default_rng(self.random_state).integers(2**31))
+        self.scaler_ = Scaler.fit(values)
+        architecture = self._architecture()
+        recipe = programs.Recipe(
+            architecture,
+            loss,
+            self.batch_size,
+            self.optimizer,
+            float(self.weight_decay),
+            None if self.clip_norm is None else float(self.clip_norm),
+            self.accumulation,
+        )
+        plan = Plan(
+            self.epochs,
+            self.batch_size,
+            float(self.learning_rate),
+            self.schedule,
+            float(self.warmup),
+            self.patience,
+            seed,
+        )
+        examples = Examples(self._windows(X, values), y, weight.astype(np.float32))
+        self.weights_, progress = train(
+            programs.trainer(recipe),
+            initial_weights(network(architecture), seed),
+            examples,
+            plan,
+            self._validator(validation, loss) if validation is not None else None,
+        )
+        self.history_ = progress.history
+        self._placed = None
+
+    def _validator(self, validation: tuple[Any, np.ndarray, np.ndarray], loss: str) -> Any:
+        X, values, y = validation
+        windows = self._windows(X, values)
+
+        def validate(weights: list[np.ndarray]) -> float:
+            return _host_loss(loss, y, self._run(windows, weights))
+
+        return validate
+
+    # -- predict -----------------------------------------------------------------------------------------------
+
+    def _architecture(self, precision: str = "float32") -> Architecture:
+        names = ("pooling", "feature_gate", *self.own_options)
+        options = tuple(sorted((name, getattr(self, name)) for name in names))
+        return Architecture(self.family, self.window, self.n_features_in_, self.n_outputs_, options, precision)
+
+    def _windows(self, X: Any, values: np.ndarray) -> Windows:
+        return sliding_windows(self.scaler_.transform(values), self.window, time_axis(X).assets)
+
+    def _outputs(self, X: Any, embed: bool = False) -> np.ndarray:
+        """Raw outputs (n, n_outputs) float64, or representations (n, width), of every row."""
+        values = self._read_X(X)  # type: ignore[attr-defined]
+        if getattr(self, "_placed", None) is None:
+            self._placed = programs.forward(self._architecture()).place(self.weights_)
+        return self._run(self._windows(X, values), self._placed, embed)
+
+    def _run(self, windows: Windows, weights: Any, embed: bool = False) -> np.ndarray:
+        forward = programs.forward(self._architecture())
+        call = forward.embed if embed else forward
+        blocks = []
+        for rows, x in windows.batches(programs.BATCH_SIZES[-1]):
+            lengths = windows.lengths[rows]
+            missing = programs.batch_size_for(len(rows)) - len(rows)
+            if missing:
+                x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
+                lengths = np.concatenate([lengths, np.ones(missing, lengths.dtype)])
+            blocks.append(call(weights, x, lengths)[: len(rows)])
+        return np.concatenate(blocks).astype(np.float64)
+
+    def embed(self, X: Any) -> np.ndarray:
+        """The representation before the head, one row per row of X, (n, width): for fusion with other models."""
+        return self._outputs(X, embed=True)
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()  # type: ignore[misc]
+        return {name: value for name, value in state.items() if name != "_placed"}
+
+    def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
+        arrays = {f"w{number:03d}": weight for number, weight in enumerate(self.weights_)}
+        arrays["mean"], arrays["scale"] = self.scaler_.mean, self.scaler_.scale
+        return {"n_outputs": self.n_outputs_, "history": self.history_}, arrays, {}
+
+    def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
+        check_sequence_params(self)
+        n_outputs = spec["n_outputs"]
+        if isinstance(n_outputs, bool) or not isinstance(n_outputs, int) or not 1 <= n_outputs <= 10_000:
+            raise InvalidState(f"n_outputs must be an integer from 1 to 10000, not {n_outputs!r}.")
+        self.n_outputs_ = n_outputs
+        self.scaler_ = Scaler.restore(arrays["mean"], arrays["scale"], self.n_features_in_)
+        self.history_ = _history(spec["history"])
+        shapes = [tuple(v.shape) for v in network(self._architecture()).trainable_variables]
+        self.weights_ = [_weight(arrays, number, shape) for number, shape in enumerate(shapes)]
+        self._placed = None
+
+
+class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
+    """The classifying half of a sequence network: a softmax over ``classes_``."""
+
+    class_weight: Any
+
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None) -> Any:
+        """Train on rows in time order.
+
+        Parameters
+        ----------
+        X : (n, n_features), indexed by time or by (asset, time), or an array.
+        y : (n,) labels.
+        sample_weight : (n,) non-negative, or None.
+        validation : (X, y) later than the training rows, for early stopping only; None trains all epochs.
+        """
+        check_sequence_params(self)
+        values, labels, weight = self._read_fit(X, y, sample_weight)
+        codes = self._read_labels(labels)
+        self.n_outputs_ = len(self.classes_)
+        weight = self._row_weights(codes, weight)
+        kept = None
+        if validation is not None:
+            held_X, held_y = validation
+            held = np.asarray(held_y)
+            known = np.isin(held, self.classes_)
+            if not known.all():
+                raise InvalidInput(f"validation has the label {held[~known][0]!r}, which the training rows have not.")
+            kept = (held_X, self._read_X(held_X), np.searchsorted(self.classes_, held).astype(np.int32))
+        self._fit_network(X, values, codes.astype(np.int32), weight, "cross_entropy", kept)
+        return self
+
+    def _row_weights(self, codes: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """Sample weight times class weight, with mean 1."""
+        weight = np.ones(len(codes)) if weight is None else weight.copy()
+        if self.class_weight is not None:
+            from sklearn.utils.class_weight import compute_class_weight
+
+            try:
+                per_class = compute_class_weight(
+                    self.class_weight, classes=self.classes_, y=self.classes_[codes]
+                )
+            except ValueError as error:
+                raise invalid(
+                    "class_weight", type(self).__name__, "None, 'balanced' or a dict of class to weight",
+                    self.class_weight,
+                ) from error
+            weight *= per_class[codes]
+        if not weight.sum() > 0:
+            raise invalid("sample_weight", type(self).__name__, "positive for at least one row", "all zero")
+        return weight / weight.mean()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities (n, n_classes), in the order of ``classes_``; each row from itself and ``lookback`` earlier rows."""
+        logits = self._outputs(X)
+        logits -= logits.max(axis=1, keepdims=True)
+        proba = np.exp(logits)
+        return proba / proba.sum(axis=1, keepdims=True)
+
+
+class SequenceRegressor(SequenceNetwork, RegressorPredictor):
+    """The regressing half of a sequence network: one or several targets, standardised inside."""
+
+    loss: str
+    target_scaler_: Scaler
+
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None) -> Any:
+        """Train on rows in time order; y is (n,) or (n, n_targets). Other arguments as in the classifiers."""
+        check_sequence_params(self)
+        values, target, weight = self._read_fit(X, y, sample_weight, multi_output=True)
+        self._one_target = target.ndim == 1
+        target = target.reshape(len(target), -1)
+        self.n_outputs_ = target.shape[1]
+        self.target_scaler_ = Scaler.fit(target)
+        kept = None
+        if validation is not None:
+            held_X, held_y = validation
+            held = np.asarray(held_y, dtype=np.float64).reshape(len(held_y), -1)
+            kept = (held_X, self._read_X(held_X), self.target_scaler_.transform(held))
+        weight = np.ones(len(target)) if weight is None else weight
+        if not weight.sum() > 0:
+            raise invalid("sample_weight", type(self).__name__, "positive for at least one row", "all zero")
+        self._fit_network(X, values, self.target_scaler_.transform(target), weight / weight.mean(), self.loss, kept)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Values (n,), or (n, n_targets) after a fit to several targets."""
+        values = self.target_scaler_.inverse(self._outputs(X))
+        return values[:, 0] if self._one_target else values
+
+    def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
+        spec, arrays, children = super()._fitted_state()
+        arrays["target_mean"], arrays["target_scale"] = self.target_scaler_.mean, self.target_scaler_.scale
+        return {**spec, "one_target": self._one_target}, arrays, children
+
+    def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
+        super()._restore_fitted(spec, arrays, children)
+        self._one_target = bool(spec["one_target"])
+        if self._one_target and self.n_outputs_ != 1:
+            raise InvalidState("A regressor of one target has one output.")
+        self.target_scaler_ = Scaler.restore(arrays["target_mean"], arrays["target_scale"], self.n_outputs_)
+
+
+def _host_loss(loss: str, y: np.ndarray, out: np.ndarray) -> float:
+    """The training loss on the host, in float64, unweighted."""
+    if loss == "cross_entropy":
+        top = out.max(axis=1)
+        total = top + np.log(np.exp(out - top[:, None]).sum(axis=1))
+        return float(np.mean(total - out[np.arange(len(y)), y]))
+    error = np.abs(out - y)
+    if loss == "huber":
+        return float(np.mean(np.where(error < 1.0, 0.5 * error**2, error - 0.5)))
+    return float(np.mean(error**2))
+
+
+def _history(spec: Any) -> dict[str, list[float]]:
+    if not isinstance(spec, dict) or not all(isinstance(curve, list) for curve in spec.values()):
+        raise InvalidState("The stored learning curves must be a dictionary of lists.")
+    return {name: [float(value) for value in curve] for name, curve in spec.items()}
+
+
+def _weight(arrays: Arrays, number: int, shape: tuple[int, ...]) -> np.ndarray:
+    array = arrays[f"w{number:03d}"]
+    if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise InvalidState(f"Weight {number} must be finite and of shape {shape}; got {array.dtype} {array.shape}.")
+    return array.astype(np.float32)

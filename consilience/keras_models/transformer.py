@@ -1,0 +1,137 @@
+"""Causal Transformer encoder over a window of rows."""
+
+from typing import Any
+
+import keras
+
+from consilience.keras_models.architecture import body
+from consilience.keras_models.layers import LearnedPositions, SequencePooling, SinusoidalPositions, TransformerBlock
+from consilience.keras_models.sequence import SequenceClassifier, SequenceRegressor
+
+_OPTIONS = ("width", "heads", "layers", "positions", "dropout")
+
+
+@body("transformer")
+def transformer_body(x: Any, lengths: Any, options: dict[str, Any]) -> Any:
+    """Windows (batch, window, features), left-aligned, to representations (batch, width)."""
+    x = keras.layers.Dense(options["width"], name="project")(x)
+    if options["positions"] == "sinusoidal":
+        x = SinusoidalPositions(name="positions")(x, lengths)
+    elif options["positions"] == "learned":
+        x = LearnedPositions(name="positions")(x, lengths)
+    rotary = options["positions"] == "rotary"
+    for number in range(options["layers"]):
+        x = TransformerBlock(options["heads"], options["dropout"], rotary, name=f"block_{number}")(x)
+    x = SequencePooling(options["pooling"], name="pool")(x, lengths)
+    return keras.layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
+
+
+class TransformerClassifier(SequenceClassifier):
+    """Causal Transformer encoder over a window of rows, with a softmax over the classes.
+
+    Inputs are standardised by the training rows; the first rows of a series see a shorter window.
+
+    Parameters
+    ----------
+    window : rows that one prediction sees, itself included.
+    width, heads, layers : model width, attention heads (a divisor of the width) and blocks.
+    positions : "sinusoidal", "learned", "rotary" or "none".
+    dropout : rate inside the network while training.
+    pooling : "last" (the newest row), "mean" or "attention" over the window.
+    feature_gate : let each row weigh its own features first.
+    epochs, patience : at most so many passes; with ``validation`` training stops after ``patience`` passes without gain.
+    batch_size, learning_rate, optimizer, weight_decay, clip_norm : of the training steps ("adamw", "adam" or "sgd").
+    schedule, warmup : "cosine" to zero, "constant" or "plateau", after a linear warm-up over that share of all steps.
+    accumulation : batches per weight update.
+    class_weight : None, "balanced", or a dictionary of class to weight; multiplies ``sample_weight``.
+    random_state : one seed gives one result on one backend.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, weights_ (list of arrays), history_ ("loss", "val_loss", "learning_rate" per epoch).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((60, 2))
+    >>> model = TransformerClassifier(window=5, width=4, epochs=2, random_state=0).fit(X, (X[:, 0] > 0).astype(int))
+    >>> model.predict_proba(X).shape, model.lookback
+    ((60, 2), 4)
+
+    Reference: Vaswani et al. (2017), Attention is all you need; Xiong et al. (2020) for the pre-norm form.
+    """
+
+    family = "transformer"
+    own_options = _OPTIONS
+
+    def __init__(
+        self,
+        *,
+        window: int = 20,
+        width: int = 32,
+        heads: int = 2,
+        layers: int = 1,
+        positions: str = "sinusoidal",
+        pooling: str = "last",
+        feature_gate: bool = False,
+        dropout: float = 0.1,
+        epochs: int = 12,
+        patience: int | None = 4,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        schedule: str = "cosine",
+        warmup: float = 0.1,
+        optimizer: str = "adamw",
+        weight_decay: float = 1e-3,
+        clip_norm: float | None = 1.0,
+        accumulation: int = 1,
+        class_weight: Any = None,
+        random_state: int | None = None,
+    ) -> None:
+        self._store(locals())
+
+
+class TransformerRegressor(SequenceRegressor):
+    """Causal Transformer encoder over a window of rows, with one linear output per target.
+
+    Parameters as in ``TransformerClassifier``, and
+
+    loss : "squared_error" or "huber", of the standardised target.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((60, 2))
+    >>> model = TransformerRegressor(window=5, width=4, epochs=2, random_state=0).fit(X, X)
+    >>> model.predict(X).shape
+    (60, 2)
+    """
+
+    family = "transformer"
+    own_options = _OPTIONS
+
+    def __init__(
+        self,
+        *,
+        window: int = 20,
+        width: int = 32,
+        heads: int = 2,
+        layers: int = 1,
+        positions: str = "sinusoidal",
+        pooling: str = "last",
+        feature_gate: bool = False,
+        dropout: float = 0.1,
+        epochs: int = 12,
+        patience: int | None = 4,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        schedule: str = "cosine",
+        warmup: float = 0.1,
+        optimizer: str = "adamw",
+        weight_decay: float = 1e-3,
+        clip_norm: float | None = 1.0,
+        accumulation: int = 1,
+        loss: str = "squared_error",
+        random_state: int | None = None,
+    ) -> None:
+        self._store(locals())
