@@ -1,8 +1,10 @@
 """Predictions of rows that the predictor was not trained on, fold by fold, as a frozen record."""
 
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,21 +12,12 @@ from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier
 
 from consilience.base import InvalidInput, invalid, predict_rows, take
-from consilience.evaluation.folds import tail_of
+from consilience.evaluation.fold_cache import FoldCache
+from consilience.evaluation.fold_output import FoldOutput, LearningCurves
+from consilience.evaluation.folds import Fold, tail_of
 from consilience.evaluation.label_intervals import LabelIntervals, label_intervals
 
-LearningCurves = dict[str, list[float]]
-
-
-@dataclass(frozen=True)
-class FoldOutput:
-    """What one fold gave: test rows (m,), outputs (m, n_classes) or (m,), seconds, the fitted model's history."""
-
-    rows: np.ndarray
-    output: np.ndarray
-    fit_seconds: float
-    predict_seconds: float
-    history: LearningCurves | None = None
+OnFold = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,7 @@ class OutOfFold:
     classes : the labels in the order of proba's columns; empty for regressors.
     fit_seconds, predict_seconds : (n_folds,) float64.
     learning_curves : per fold a dict of name to one number per epoch, or None where no fold has any.
+    baseline : like proba (or values): what the training labels' base rate (or mean) would have predicted.
     by_fold : the folds' own outputs.
     """
 
@@ -54,6 +48,7 @@ class OutOfFold:
     predict_seconds: np.ndarray
     values: np.ndarray | None = None
     learning_curves: tuple[LearningCurves, ...] | None = None
+    baseline: np.ndarray | None = None
     by_fold: tuple[FoldOutput, ...] = field(default=(), repr=False)
 
     @property
@@ -73,9 +68,10 @@ def out_of_fold(
     label_end: Any = None,
     sample_weight: Any = None,
     n_jobs: int = 1,
-    on_fold: Callable[[int, int, float], None] | None = None,
+    on_fold: OnFold | None = None,
     validation_fraction: float = 0.15,
     name: str | None = None,
+    cache: str | Path | None = None,
 ) -> OutOfFold:
     """Fit a clone per fold on its training rows and predict its test rows.
 
@@ -84,12 +80,13 @@ def out_of_fold(
     predictor : any estimator of this framework or scikit-learn; it is cloned, never changed.
     X : (n, d) in time order; y : (n,).
     splitter : anything with ``split(X, y, label_end=...)``; folds need not be a partition.
-    label_end : (n,) when each label becomes known (see ``label_intervals``).
+    label_end : (n,) when each label becomes known (see ``label_intervals``); passed on to a ``fit`` that takes it.
     sample_weight : (n,) passed to ``fit`` where given.
     n_jobs : folds fitted at once, by joblib.
     on_fold : called as (fold number from 1, number of folds, its seconds) when a fold is done.
     validation_fraction : share of the training times that a predictor with ``uses_validation`` gets for early stopping,
         as a purged chronological tail.
+    cache : a folder of finished folds; those with the same predictor, data and rows are read back, not fitted again.
 
     A row is predicted with the ``lookback`` rows of its asset before it as context; those may lie in the training
     block, they are features only.
@@ -113,13 +110,52 @@ def out_of_fold(
     if not 0.0 < validation_fraction < 1.0:
         raise invalid("validation_fraction", "out_of_fold", "a share in (0, 1)", validation_fraction)
     folds = list(splitter.split(X, target, label_end=label_end))
-    classes = np.unique(target) if is_classifier(predictor) else np.empty(0)
-    intervals = None
-    if getattr(predictor, "uses_validation", False):
-        intervals = label_intervals(X, label_end, getattr(splitter, "label_horizon", None))
-    job = _Job(predictor, X, target, weight, classes, intervals, validation_fraction)
-    outputs = _run(job, folds, n_jobs, on_fold)
-    return _assemble(name or type(predictor).__name__, outputs, len(target), classes)
+    job = _Job(
+        predictor=clone(predictor),
+        X=X,
+        y=target,
+        weight=weight,
+        label_end=None if label_end is None or not _takes(predictor, "label_end") else label_end,
+        classes=np.unique(target) if is_classifier(predictor) else np.empty(0),
+        intervals=label_intervals(X, label_end, getattr(splitter, "label_horizon", None))
+        if getattr(predictor, "uses_validation", False)
+        else None,
+        validation_fraction=validation_fraction,
+    )
+    outputs = _run(job, folds, n_jobs, on_fold, None if cache is None else FoldCache(cache, job))
+    return assemble(name or type(predictor).__name__, outputs, len(target), job.classes)
+
+
+def assemble(name: str, outputs: list[FoldOutput], n_rows: int, classes: np.ndarray) -> OutOfFold:
+    """One record from the folds' outputs: each row gets the mean over the folds that tested it."""
+    shape = (n_rows, len(classes)) if len(classes) else (n_rows,)
+    total, base, count = np.zeros(shape), np.zeros(shape), np.zeros(n_rows)
+    fold = np.full(n_rows, -1, np.int64)
+    for number, piece in enumerate(outputs):
+        total[piece.rows] += piece.output
+        if piece.base_rate is not None:
+            base[piece.rows] += piece.base_rate if len(classes) else piece.base_rate[0]
+        count[piece.rows] += 1
+        fold[piece.rows] = number
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean, baseline = (sums / (count[:, None] if len(classes) else count) for sums in (total, base))
+    curves = tuple(piece.history or {} for piece in outputs)
+    record = OutOfFold(
+        name=name,
+        proba=mean if len(classes) else None,
+        values=None if len(classes) else mean,
+        rows=np.flatnonzero(count),
+        fold=fold,
+        classes=classes,
+        fit_seconds=np.array([piece.fit_seconds for piece in outputs]),
+        predict_seconds=np.array([piece.predict_seconds for piece in outputs]),
+        learning_curves=curves if any(curves) else None,
+        baseline=baseline if all(piece.base_rate is not None for piece in outputs) else None,
+        by_fold=tuple(outputs),
+    )
+    for array in (mean, baseline, record.rows, fold, record.fit_seconds, record.predict_seconds):
+        array.flags.writeable = False
+    return record
 
 
 @dataclass(frozen=True)
@@ -130,13 +166,14 @@ class _Job:
     X: Any
     y: np.ndarray
     weight: np.ndarray | None
+    label_end: Any
     classes: np.ndarray
     intervals: LabelIntervals | None
     validation_fraction: float
 
-    def __call__(self, number: int, train: np.ndarray, test: np.ndarray) -> tuple[int, FoldOutput]:
+    def __call__(self, number: int, fold: Fold) -> tuple[int, FoldOutput]:
         try:
-            return number, self._fit_predict(train, test)
+            return number, self._fit_predict(*fold)
         except Exception as error:
             error.add_note(f"in fold {number + 1} of {type(self.predictor).__name__}")
             raise
@@ -149,11 +186,14 @@ class _Job:
             options["validation"] = (take(self.X, tail), self.y[tail])
         if self.weight is not None:
             options["sample_weight"] = self.weight[train]
+        if self.label_end is not None:
+            options["label_end"] = take(self.label_end, train)
         begin = time.perf_counter()
         model.fit(take(self.X, train), self.y[train], **options)
         fitted = time.perf_counter()
         output = self._predict(model, test)
-        return FoldOutput(test, output, fitted - begin, time.perf_counter() - fitted, _history(model))
+        seconds = fitted - begin, time.perf_counter() - fitted
+        return FoldOutput(test, output, *seconds, _history(model), self._base_rate(train))
 
     def _predict(self, model: Any, test: np.ndarray) -> np.ndarray:
         lookback = int(getattr(model, "lookback", 0))
@@ -165,20 +205,37 @@ class _Job:
         out[:, np.searchsorted(self.classes, model.classes_)] = proba
         return out
 
+    def _base_rate(self, train: np.ndarray) -> np.ndarray:
+        weight = np.ones(len(train)) if self.weight is None else self.weight[train]
+        if len(self.classes) == 0:
+            return np.array([np.average(self.y[train], weights=weight)])
+        codes = np.searchsorted(self.classes, self.y[train])
+        return np.bincount(codes, weight, len(self.classes)) / weight.sum()
+
 
 def _run(
-    job: _Job,
-    folds: list[tuple[np.ndarray, np.ndarray]],
-    n_jobs: int,
-    on_fold: Callable[[int, int, float], None] | None,
+    job: _Job, folds: list[Fold], n_jobs: int, on_fold: OnFold | None, cache: FoldCache | None
 ) -> list[FoldOutput]:
     done: dict[int, FoldOutput] = {}
-    calls = (delayed(job)(number, train, test) for number, (train, test) in enumerate(folds))
+    if cache is not None:
+        kept = {number: cache.read(*fold) for number, fold in enumerate(folds)}
+        done = {number: output for number, output in kept.items() if output is not None}
+    calls = [delayed(job)(number, fold) for number, fold in enumerate(folds) if number not in done]
+    if on_fold is not None:
+        for number in done:
+            on_fold(number + 1, len(folds), 0.0)
     for number, output in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls):
         done[number] = output
+        if cache is not None:
+            train, test = folds[number]
+            cache.write(train, test, output)
         if on_fold is not None:
             on_fold(number + 1, len(folds), output.fit_seconds + output.predict_seconds)
     return [done[number] for number in range(len(folds))]
+
+
+def _takes(predictor: Any, parameter: str) -> bool:
+    return parameter in inspect.signature(predictor.fit).parameters
 
 
 def _history(model: Any) -> LearningCurves | None:
@@ -186,32 +243,3 @@ def _history(model: Any) -> LearningCurves | None:
     if not isinstance(history, dict):
         return None
     return {str(key): [float(value) for value in values] for key, values in history.items()}
-
-
-def _assemble(name: str, outputs: list[FoldOutput], n_rows: int, classes: np.ndarray) -> OutOfFold:
-    """The mean over folds of each row's outputs, frozen."""
-    shape = (n_rows, len(classes)) if len(classes) else (n_rows,)
-    total, count = np.zeros(shape), np.zeros(n_rows)
-    fold = np.full(n_rows, -1, np.int64)
-    for number, piece in enumerate(outputs):
-        total[piece.rows] += piece.output
-        count[piece.rows] += 1
-        fold[piece.rows] = number
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / (count[:, None] if len(classes) else count)
-    curves = tuple(piece.history or {} for piece in outputs)
-    record = OutOfFold(
-        name=name,
-        proba=mean if len(classes) else None,
-        values=None if len(classes) else mean,
-        rows=np.flatnonzero(count),
-        fold=fold,
-        classes=classes,
-        fit_seconds=np.array([piece.fit_seconds for piece in outputs]),
-        predict_seconds=np.array([piece.predict_seconds for piece in outputs]),
-        learning_curves=curves if any(curves) else None,
-        by_fold=tuple(outputs),
-    )
-    for array in (mean, record.rows, fold, record.fit_seconds, record.predict_seconds):
-        array.flags.writeable = False
-    return record

@@ -1,3 +1,6 @@
+import pickle
+
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +9,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from consilience.base import ClassifierPredictor, InvalidInput
 from consilience.evaluation import CombinatorialPurged, PurgedWalkForward, out_of_fold
+from consilience.evaluation.label_intervals import label_intervals
+from consilience.evaluation.out_of_fold import _Job
 from tests.contracts.predictor import market
 
 FOLDS = PurgedWalkForward(4, label_horizon=1)
@@ -94,7 +99,8 @@ def test_parallel_gives_the_same_and_progress_is_reported():
     X, y = market(120)
     calls = []
     alone = out_of_fold(LogisticRegression(), X, y, FOLDS, on_fold=lambda *args: calls.append(args))
-    both = out_of_fold(LogisticRegression(), X, y, FOLDS, n_jobs=2)
+    with joblib.parallel_config("threading"):  # processes take seconds to start; that the work travels is tested below
+        both = out_of_fold(LogisticRegression(), X, y, FOLDS, n_jobs=2)
     np.testing.assert_array_equal(alone.proba, both.proba)
     assert [call[:2] for call in calls] == [(1, 4), (2, 4), (3, 4), (4, 4)] and all(call[2] >= 0 for call in calls)
 
@@ -110,3 +116,73 @@ def test_bad_input_is_named_and_a_failing_fold_says_which():
     with pytest.raises(ValueError) as caught:
         out_of_fold(LogisticRegression(), X, np.r_[np.zeros(30), np.ones(30)], FOLDS)
     assert caught.value.__notes__ == ["in fold 1 of LogisticRegression"]
+
+
+def test_the_baseline_is_the_base_rate_of_each_fold_s_training_labels():
+    X, y = market(120)
+    oof = out_of_fold(LogisticRegression(), X, y, FOLDS)
+    for train, test in FOLDS.split(X):
+        np.testing.assert_allclose(oof.baseline[test], [[1 - y[train].mean(), y[train].mean()]] * len(test))
+    values = out_of_fold(Ridge(), X, X["f0"].to_numpy(), FOLDS)
+    np.testing.assert_allclose(values.baseline[values.rows[-1]], X["f0"].iloc[train].mean())
+
+
+class KnowsEnds(LogisticRegression):
+    def fit(self, X, y, sample_weight=None, *, label_end=None):
+        assert len(label_end) == len(X) and label_end.index.equals(X.index)
+        return super().fit(X, y)
+
+
+def test_a_fit_that_takes_label_end_gets_its_rows():
+    X, y = market(120)
+    ends = pd.Series(X.index, index=X.index).shift(-1).fillna(X.index[-1])
+    assert len(out_of_fold(KnowsEnds(), X, y, PurgedWalkForward(3), label_end=ends).by_fold) == 3
+
+
+def test_finished_folds_are_read_back_and_a_damaged_file_is_computed_again(tmp_path, monkeypatch):
+    X, y = market(120)
+    fits = []
+    fit = LogisticRegression.fit
+    monkeypatch.setattr(LogisticRegression, "fit", lambda self, *args, **kw: fits.append(1) or fit(self, *args, **kw))
+    first = out_of_fold(LogisticRegression(), X, y, FOLDS, cache=tmp_path)
+    assert len(fits) == 4
+    again = out_of_fold(LogisticRegression(), X, y, FOLDS, cache=tmp_path)
+    assert len(fits) == 4
+    np.testing.assert_array_equal(first.proba, again.proba)
+    np.testing.assert_array_equal(first.baseline, again.baseline)
+    out_of_fold(LogisticRegression(C=0.5), X, y, FOLDS, cache=tmp_path)
+    assert len(fits) == 8
+    X.iloc[0, 0] += 1e-9
+    out_of_fold(LogisticRegression(), X, y, FOLDS, cache=tmp_path)
+    assert len(fits) == 12
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    out_of_fold(LogisticRegression(), X, y, FOLDS, cache=tmp_path)
+    assert len(fits) == 16 and not list(tmp_path.glob("*.partial"))
+
+
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
+    X, y = market(120)
+    fits = []
+    fit = LogisticRegression.fit
+
+    def stops_at_third(self, *args, **kw):
+        fits.append(1)
+        if len(fits) == 3:
+            raise KeyboardInterrupt
+        return fit(self, *args, **kw)
+
+    monkeypatch.setattr(LogisticRegression, "fit", stops_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        out_of_fold(LogisticRegression(), X, y, FOLDS, cache=tmp_path)
+    out_of_fold(LogisticRegression(), X, y, FOLDS, cache=tmp_path)
+    assert len(fits) == 3 + 2
+
+
+def test_one_fold_s_work_travels_to_another_process():
+    X, y = market(60)
+    train, test = next(iter(FOLDS.split(X)))
+    intervals = label_intervals(X, label_horizon=1)
+    job = _Job(Remembering(), X, y, None, None, np.array([0, 1]), intervals, 0.2)
+    number, output = pickle.loads(pickle.dumps(job))(3, (train, test))  # noqa: S301
+    assert number == 3 and len(output.output) == len(test)
