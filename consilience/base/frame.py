@@ -32,7 +32,7 @@ def time_axis(X: Any) -> TimeAxis:
     ------
     InvalidInput : times that repeat or go backwards within one asset.
     """
-    n_rows = len(X)
+    n_rows = len(X) if hasattr(X, "__len__") else len(np.asarray(X))
     index = getattr(X, "index", None)
     if isinstance(index, pd.MultiIndex):
         if index.nlevels != 2:
