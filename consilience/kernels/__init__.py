@@ -14,9 +14,9 @@ _MODULES = {
     "ApproximateLorentzianIndex": "lorentzian_approximate",
     "LorentzianClassifier": "lorentzian",
     "LorentzianRegressor": "lorentzian",
-    "GaussianHMM": "hmm",
+    "GaussianHMM": "gaussian_hmm",
     "HMMClassifier": "hmm_classifier",
-    "RegimeFeatures": "regimes",
+    "RegimeFeatures": "regime_features",
 }
 
 __all__ = sorted([*_MODULES, "forest"])
