@@ -1,1 +1,12 @@
-"""To be described by its owner."""
+"""Ensembles: members joined by votes, by a meta-learner on out-of-fold predictions, or by weights that adapt.
+
+Reading order: ``members`` (fit, ask, store) → ``evidence`` (out-of-fold predictions as one table) → ``pool`` (the
+meta-learners) → ``shrinkage`` (how far they may leave the base rate) → ``stacking``. ``combine`` and ``weights`` are
+pure functions on arrays: combination code receives predictions, never models.
+"""
+
+from consilience.ensemble.explanation import Explanation
+from consilience.ensemble.stacking import StackingClassifier, StackingRegressor
+from consilience.ensemble.voting import VotingClassifier, VotingRegressor
+
+__all__ = ["Explanation", "StackingClassifier", "StackingRegressor", "VotingClassifier", "VotingRegressor"]

@@ -1,0 +1,145 @@
+"""How far the weights may leave the base rate, decided by walking forward over the out-of-fold rows.
+
+Candidates run from "base rate only" over equal weights to freely fitted weights. Each predicts, block after block, rows
+that it was not fitted on; their summed losses give each candidate a posterior weight (Bayes' rule with half of the
+prior on the base rate), and the pool gets the posterior mean of the candidates' weights. So nothing is chosen in
+sample, a candidate that is better by chance gets little, and where there is nothing to find the answer stays with the
+base rate. This is the exponentially weighted forecaster of Cesa-Bianchi & Lugosi, *Prediction, Learning, and Games*
+(2006), ch. 2 and 9.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from consilience.ensemble.evidence import Evidence
+from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, SquaredLoss
+
+RIDGES = (3.0, 0.3, 0.03, 0.003)  # pull towards equal weights, in units of what one row tells about one weight
+BLOCKS_PER_FOLD = 3
+BASE_ONLY, EQUAL = 0, 1  # positions among the candidates; the rest are RIDGES, from stiff to free
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Every candidate's weights and losses along the walk.
+
+    Attributes
+    ----------
+    starts : (n_blocks,) int64 time of each block's first row.
+    block : (n,) block of each row; block 0 has nothing before it to learn from.
+    weights : (n_blocks, n_candidates, n_members) fitted on the rows known before the block.
+    losses : (n, n_candidates) of each row under the weights of its block; NaN in block 0.
+    """
+
+    starts: np.ndarray
+    block: np.ndarray
+    weights: np.ndarray
+    losses: np.ndarray
+
+
+def loss_of(table: Evidence) -> LogLoss | SquaredLoss:
+    """The loss that belongs to the table: log loss of probabilities, squared error of values."""
+    family = LogLoss if table.outputs.ndim == 3 else SquaredLoss
+    return family(table.outputs, table.target, table.weight, table.prior)
+
+
+def walk_forward(table: Evidence) -> Walk:
+    """Fit every candidate before each block and score it on that block."""
+    loss = loss_of(table)
+    block, starts = blocks(table)
+    n_members = len(table.names)
+    weights = np.zeros((len(starts), len(RIDGES) + 2, n_members))
+    losses = np.full((table.n_rows, len(RIDGES) + 2), np.nan)
+    for number, start in enumerate(starts):
+        known = np.flatnonzero(table.known_before(int(start)))
+        if number == 0 or len(known) < 2 * n_members + 10:
+            continue
+        base, centre = loss.anchor(known)
+        weights[number] = candidates(loss, known, base, centre, weights[number - 1])
+        rows = np.flatnonzero(block == number)
+        design = loss.design(rows, base, centre)
+        for position, candidate in enumerate(weights[number]):
+            losses[rows, position] = loss.losses(design, rows, base, candidate)
+    return Walk(starts, block, weights, losses)
+
+
+def blocks(table: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """Cut each fold, in time order, into blocks of whole time steps: (block of each row, start of each block)."""
+    firsts = np.array([table.begin[table.fold == number].min() for number in np.unique(table.fold)])
+    edges: list[int] = []
+    for first, following in zip(np.sort(firsts), [*np.sort(firsts)[1:], np.iinfo(np.int64).max]):
+        times = np.unique(table.begin[(table.begin >= first) & (table.begin < following)])
+        edges.extend(int(part[0]) for part in np.array_split(times, BLOCKS_PER_FOLD) if len(part))
+    starts = np.array(edges, np.int64)
+    return np.searchsorted(starts, table.begin, side="right") - 1, starts
+
+
+def candidates(
+    loss: LogLoss | SquaredLoss, rows: np.ndarray, base: np.ndarray, centre: np.ndarray, start: np.ndarray
+) -> np.ndarray:
+    """Weights (n_candidates, n_members) fitted on some rows: none, equal, and pulled towards equal less and less."""
+    design = loss.design(rows, base, centre)
+    n_members = len(design)
+    found = np.zeros_like(start)
+    mean = design.mean(axis=0, keepdims=True)
+    scale = loss.fit(mean, rows, base, np.zeros(1), 0.0, np.full(1, start[EQUAL].sum()))
+    found[EQUAL] = scale / n_members
+    unit = loss.curvature(design, rows, base)
+    for position, ridge in enumerate(RIDGES, EQUAL + 1):
+        begin = found[position - 1] if not start[position].any() else start[position]
+        found[position] = loss.fit(design, rows, base, found[EQUAL], ridge * unit, begin)
+    return found
+
+
+def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndarray:
+    """Each candidate's share, (n_candidates,), from the losses known before a time (all of them by default).
+
+    Overlapping labels repeat each other: the summed loss is divided by how many labels of one asset overlap on average.
+    """
+    prior = np.full(walk.losses.shape[1], 0.5 / (walk.losses.shape[1] - 1))
+    prior[BASE_ONLY] = 0.5
+    rows = np.isfinite(walk.losses).all(axis=1)
+    if before is not None:
+        rows &= table.known_before(before)
+    if not rows.any():
+        return prior
+    total = table.weight[rows] @ walk.losses[rows]
+    if table.outputs.ndim == 2:
+        total = total / max(2.0 * total.min() / table.weight[rows].sum(), 1e-300)
+    log_share = np.log(prior) - (total - total.min()) / overlap(table)
+    share = np.exp(log_share - log_share.max())
+    result: np.ndarray = share / share.sum()
+    return result
+
+
+def overlap(table: Evidence) -> float:
+    """Mean number of time steps that a label's interval reaches over, at least 1."""
+    times = np.unique(table.begin)
+    reach = np.searchsorted(times, table.end, side="left") - np.searchsorted(times, table.begin, side="left")
+    return float(max(1.0, reach.mean()))
+
+
+def fit_pool(table: Evidence, walk: Walk | None = None) -> LogOddsPool | LinearPool:
+    """The pool for rows after the whole table."""
+    walk = walk_forward(table) if walk is None else walk
+    loss, rows = loss_of(table), np.arange(table.n_rows)
+    base, centre = loss.anchor(rows)
+    found = candidates(loss, rows, base, centre, walk.weights[-1])
+    return make_pool(table, base, centre, posterior(table, walk) @ found)
+
+
+def fit_pool_before(table: Evidence, walk: Walk, fold: int) -> LogOddsPool | LinearPool | None:
+    """The pool as it stood when a fold began: from rows and losses known by then; None where nothing was known."""
+    start = int(table.begin[table.fold == fold].min())
+    number = int(np.searchsorted(walk.starts, start))
+    known = np.flatnonzero(table.known_before(start))
+    if not walk.weights[number].any() and not np.isfinite(walk.losses[walk.block == number]).any():
+        return None
+    base, centre = loss_of(table).anchor(known)
+    return make_pool(table, base, centre, posterior(table, walk, start) @ walk.weights[number])
+
+
+def make_pool(table: Evidence, base: np.ndarray, centre: np.ndarray, weights: np.ndarray) -> LogOddsPool | LinearPool:
+    """The pool of the table's kind."""
+    return (LogOddsPool if table.outputs.ndim == 3 else LinearPool)(base, centre, weights)

@@ -1,0 +1,77 @@
+"""Meta-learners and out-of-fold tables as arrays, and their validated way back."""
+
+import numpy as np
+
+from consilience.base import Arrays, InvalidState
+from consilience.ensemble.evidence import Evidence
+from consilience.ensemble.pool import LinearPool, LogOddsPool
+
+_INTEGERS = ("rows", "fold", "begin", "end")
+
+
+def pool_arrays(pool: LogOddsPool | LinearPool) -> Arrays:
+    """The pool's three arrays, by name."""
+    return {
+        "pool_base": np.asarray(pool.base, np.float64),
+        "pool_centre": np.asarray(pool.centre, np.float64),
+        "pool_weights": np.asarray(pool.weights, np.float64),
+    }
+
+
+def read_pool(arrays: Arrays, n_members: int, n_classes: int) -> LogOddsPool | LinearPool:
+    """The pool again; n_classes is 0 for regression.
+
+    Raises
+    ------
+    InvalidState : wrong shapes, numbers that are not finite, a negative weight, a base rate that is not one.
+    """
+    extra = (n_classes,) if n_classes else ()
+    base = _read(arrays, "pool_base", extra, "f")
+    centre = _read(arrays, "pool_centre", (n_members, *extra), "f")
+    weights = _read(arrays, "pool_weights", (n_members,), "f")
+    if (weights < 0).any():
+        raise InvalidState("A stored weight is negative.")
+    if not n_classes:
+        return LinearPool(base, centre, weights)
+    if (base <= 0).any() or abs(base.sum() - 1.0) > 1e-6:
+        raise InvalidState("The stored base rate is not a distribution over the classes.")
+    return LogOddsPool(base, centre, weights)
+
+
+def evidence_arrays(table: Evidence) -> Arrays:
+    """The table's arrays, by name; predictions as float32."""
+    arrays = {name: getattr(table, name) for name in (*_INTEGERS, "target", "weight", "prior")}
+    return {f"oof_{name}": array for name, array in {**arrays, "outputs": table.outputs.astype(np.float32)}.items()}
+
+
+def read_evidence(arrays: Arrays, names: tuple[str, ...], n_classes: int) -> Evidence:
+    """The table again; n_classes is 0 for regression.
+
+    Raises
+    ------
+    InvalidState : shapes that do not fit together, probabilities outside [0, 1], codes that are no class.
+    """
+    n_rows = len(arrays["oof_rows"])
+    parts = {name: _read(arrays, f"oof_{name}", (n_rows,), "i") for name in _INTEGERS}
+    shape = (len(names), n_rows, n_classes) if n_classes else (len(names), n_rows)
+    outputs = _read(arrays, "oof_outputs", shape, "f").astype(np.float64)
+    target = _read(arrays, "oof_target", (n_rows,), "i" if n_classes else "f")
+    weight = _read(arrays, "oof_weight", (n_rows,), "f")
+    prior = _read(arrays, "oof_prior", (n_classes,), "f")
+    if n_rows == 0 or (weight < 0).any() or (prior < 0).any():
+        raise InvalidState("The stored out-of-fold table is empty or has negative weights.")
+    if n_classes and ((target < 0).any() or (target >= n_classes).any()):
+        raise InvalidState("The stored out-of-fold table has a class code outside the classes.")
+    if n_classes and ((outputs < 0).any() or (outputs > 1).any()):
+        raise InvalidState("The stored out-of-fold table has probabilities outside [0, 1].")
+    return Evidence(names, outputs, target, weight=weight, prior=prior, **parts)
+
+
+def _read(arrays: Arrays, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    array = arrays.get(name)
+    if array is None or array.shape != shape or array.dtype.kind != kind:
+        came = None if array is None else (array.shape, array.dtype.str)
+        raise InvalidState(f"The stored array {name!r} must have the shape {shape} and kind {kind!r}; it has {came}.")
+    if kind == "f" and not np.isfinite(array).all():
+        raise InvalidState(f"The stored array {name!r} holds numbers that are not finite.")
+    return array
