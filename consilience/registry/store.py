@@ -1,0 +1,324 @@
+"""The registry: immutable versions of fitted predictors, and what is known about each."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from consilience.base import InvalidState, State, invalid, restore
+from consilience.registry import artifact, clock, durable, numbering, stages
+from consilience.registry.artifacts import LocalArtifacts, Stored
+from consilience.registry.database import Database
+from consilience.registry.errors import RegistryError, VersionNotFound
+from consilience.registry.lineage import complete
+from consilience.registry.metadata import Event, Metadata
+from consilience.registry.names import check_name, parse_ref
+from consilience.registry.version import Version
+
+
+class Registry:
+    """Versions of models in a folder (SQLite and local files), or for a team in PostgreSQL and a shared store.
+
+    Parameters
+    ----------
+    url : a folder, ``sqlite:////path/registry.db``, or ``postgresql://user@host/database``.
+    artifacts : where the files of the models lie; beside the SQLite file unless given, required with PostgreSQL.
+    create : make the folder and tables if there are none; otherwise a missing registry is an error.
+    read_only : never write, not even a lock file (a registry on a read-only file system).
+
+    Safe for many processes and threads at once. A version that ``publish`` returned survives a power cut.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from consilience.boosting import LogisticClassifier
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> registry = Registry(tempfile.mkdtemp())
+    >>> registry.publish("demo", LogisticClassifier().fit(X, [0, 0, 1, 1])).ref
+    'demo==1.0.0'
+    >>> registry.load("demo").predict(X)
+    array([0, 0, 1, 1])
+    """
+
+    def __init__(
+        self,
+        url: str | Path = "registry",
+        *,
+        artifacts: str | Path | None = None,
+        create: bool = True,
+        read_only: bool = False,
+    ) -> None:
+        location = str(url) if "://" in str(url) else f"sqlite:///{Path(url) / 'registry.db'}"
+        self.database = Database(location, read_only=read_only)
+        if self.database.sqlite:
+            file = Path(str(self.database.url.database))
+            if not file.is_file() and (read_only or not create):
+                raise VersionNotFound(f"There is no registry at {file.parent}; `consilience train` makes one.")
+            with durable.storage("Making the registry"):
+                durable.make_folder(file.parent)
+        self.artifacts = self._open_artifacts(artifacts)
+        if read_only:
+            self.database.check()
+        else:
+            with durable.storage("Opening the registry"):
+                self.artifacts.create()
+            self.database.prepare()
+
+    def _open_artifacts(self, given: str | Path | None) -> LocalArtifacts:
+        if given is None:
+            if not self.database.sqlite:
+                raise invalid(
+                    "artifacts", "Registry", "given with PostgreSQL: the folder or URL of the models' files", given
+                )
+            given = Path(str(self.database.url.database)).parent
+        return LocalArtifacts(Path(given))
+
+    # -- publish and load --------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        name: str,
+        predictor: Any,
+        *,
+        contract: dict[str, Any] | None = None,
+        lineage: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | None = None,
+        verdicts: Any = None,
+        number: str | None = None,
+        native: Mapping[str, bytes] | None = None,
+    ) -> Version:
+        """Store a fitted predictor (or a ``State``) as a new version; returns when it is safe on the disk.
+
+        Parameters
+        ----------
+        name : a-z, 0-9, '-' and '_'.
+        contract : JSON-able: what the model takes and gives (feature and label specification, classes, units).
+        lineage : JSON-able: parents, data snapshot, seeds; code, packages and hardware are added.
+        metrics, verdicts : JSON-able: what was measured, and what the gates said.
+        number : None for the least number that the changes require, a level (``"minor"``), or a number.
+        native : files kept for other tools beside the model (a booster's own format); they are never read here.
+
+        Returns
+        -------
+        Version : the new one, or the existing one when this name already has exactly this model and contract.
+
+        Raises
+        ------
+        Refused : a number that is lower than the changes require.
+        StorageFailed : the disk or the database refused; nothing that was published before is affected.
+        """
+        check_name(name)
+        numbering.check_level(number)
+        state = predictor if isinstance(predictor, State) else predictor.get_state()
+        try:
+            parts = artifact.split(state)
+        except UnicodeEncodeError as error:
+            raise InvalidState(f"{state.kind}: its spec holds text that is not valid Unicode.") from error
+        stored, lease = self._store(parts, native)
+        try:
+            return self._register(
+                name,
+                state,
+                stored,
+                lease,
+                number,
+                contract=numbering.full_contract(state, _json(contract, "contract")),
+                lineage=complete(_json(lineage, "lineage"), state, [part.digest for part in parts]),
+                metrics=_json(metrics, "metrics") or {},
+                verdicts=_json(verdicts, "verdicts"),
+            )
+        finally:
+            self._release(lease)
+
+    def _store(self, parts: list[artifact.Part], native: Mapping[str, bytes] | None) -> tuple[list[Stored], str]:
+        """Write what is not there yet, under a lease that keeps gc away; gives it and the lease."""
+        digests = [part.digest for part in parts]
+        with self.database.writing() as connection:
+            metadata = Metadata(connection)
+            known = metadata.manifests(digests)
+            lease = metadata.add_lease(digests, f"publish by {clock.user()}", _PUBLISH_SECONDS)
+        durable.step("leased")
+        try:
+            return [
+                self.artifacts.put(part, known.get(part.digest), native if part is parts[-1] else None)
+                for part in parts
+            ], lease
+        except BaseException:
+            self._release(lease)
+            raise
+
+    def _register(
+        self, name: str, state: State, stored: list[Stored], lease: str, asked: str | None, **record: Any
+    ) -> Version:
+        """The one transaction that makes a version: artifacts, number, row, stage, event."""
+        with self.database.writing() as connection:
+            metadata = Metadata(connection)
+            metadata.lock_artifacts(exclusive=False)
+            for part in stored:
+                self.artifacts.require(part.digest)
+                metadata.put_artifact(part.digest, part.manifest, part.total_bytes, part.children)
+            metadata.end_lease(lease)
+            metadata.lock_name(name)
+            digest = stored[-1].digest
+            for same in metadata.versions(name, digest=digest):
+                if same.contract == record["contract"] and not same.retired:
+                    return same
+            newest = next(iter(metadata.versions(name, newest=1)), None)
+            config = numbering.recipe(state)
+            least = "major" if newest is None else numbering.least_level(newest, record["contract"], config)
+            version = Version(
+                name=name,
+                number=str(numbering.next_number(newest, least, asked)),
+                digest=digest,
+                kind=state.kind,
+                bytes=sum(part.total_bytes for part in stored),
+                created=clock.now(),
+                created_by=clock.user(),
+                stage="development",
+                config=config,
+                changelog=numbering.changelog(newest, record["contract"], config, record["lineage"].get("data")),
+                **record,
+            )
+            metadata.add_version(version)
+        return version
+
+    def _release(self, lease: str) -> None:
+        try:
+            with self.database.writing() as connection:
+                Metadata(connection).end_lease(lease)
+        except RegistryError:
+            pass  # it expires by itself
+
+    def load(self, ref: str) -> Any:
+        """The fitted predictor of a version, rebuilt from verified data; nothing stored is executed.
+
+        Parameters
+        ----------
+        ref : ``"name"`` (the newest), ``"name==1.0.0"`` or ``"name@production"``.
+
+        Raises
+        ------
+        VersionNotFound, DamagedArtifact.
+        """
+        return restore(self.state(ref))
+
+    def state(self, ref: str) -> State:
+        """The verified state of a version, before it becomes a predictor."""
+        version, manifests = self._look_up(ref)
+        return self.artifacts.read(version.digest, manifests)
+
+    def _look_up(self, ref: str) -> tuple[Version, dict[str, str]]:
+        with self.database.reading() as connection:
+            metadata = Metadata(connection)
+            version = metadata.resolve(parse_ref(ref))
+            if version.retired:
+                raise VersionNotFound(
+                    f"{version.ref} was given up by retention on {version.retired[:10]}; its record remains, its "
+                    "artifact is gone."
+                )
+            return version, metadata.manifests([version.digest])
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    def show(self, ref: str) -> Version:
+        """Everything that is known about one version."""
+        with self.database.reading() as connection:
+            return Metadata(connection).resolve(parse_ref(ref))
+
+    def versions(self, name: str | None = None) -> list[Version]:
+        """All versions, of one name or of all, the newest of each name first."""
+        with self.database.reading() as connection:
+            return Metadata(connection).versions(None if name is None else check_name(name))
+
+    def names(self) -> list[str]:
+        """Every name."""
+        with self.database.reading() as connection:
+            return Metadata(connection).all_names()
+
+    def history(self, name: str, subject: str | None = None) -> list[Event]:
+        """What happened to a name, oldest first; ``subject`` picks one pointer or stage."""
+        with self.database.reading() as connection:
+            return Metadata(connection).events(check_name(name), subject=subject)
+
+    def at(self, name: str, pointer: str, time: str | datetime) -> Version | None:
+        """What a pointer was at then: "what was in production on the 1st of March?"."""
+        with self.database.reading() as connection:
+            metadata = Metadata(connection)
+            number = stages.at_time(metadata, check_name(name), pointer, time)
+            return None if number is None else metadata.resolve(parse_ref(f"{name}=={number}"))
+
+    # -- moving ------------------------------------------------------------------------------------------------
+
+    def promote(
+        self,
+        ref: str,
+        to: str,
+        *,
+        reason: str,
+        who: str | None = None,
+        evidence: Any = None,
+        override: str | None = None,
+        expected: str | None = None,
+    ) -> Version:
+        """Move a version to a stage, or a pointer to a version; ``"production"`` is both.
+
+        Parameters
+        ----------
+        to : a stage (staging, production, deprecated, archived) or the name of a pointer (candidate, or any other).
+        reason, who, evidence : for the record; who is the operating system's user unless given.
+        override : why a version whose gates failed goes to production all the same; it is recorded.
+        expected : the number that the pointer must be at now (``"none"``: it must not exist), else ``Conflict``.
+
+        Raises
+        ------
+        Refused : a transition that is not allowed, or a failed gate.
+        Conflict : somebody else moved the pointer first.
+        """
+        return stages.promote(
+            self.database, ref, to, reason=reason, who=who, evidence=evidence, override=override, expected=expected
+        )
+
+    def rollback(
+        self,
+        name: str,
+        pointer: str = "production",
+        *,
+        reason: str,
+        who: str | None = None,
+        expected: str | None = None,
+    ) -> Version:
+        """Move a pointer back to where it was before its last move; one row changes. Gives the version it is at now."""
+        return stages.rollback(self.database, name, pointer, reason=reason, who=who, expected=expected)
+
+    def close(self) -> None:
+        """Close the connections; the registry can be used again afterwards."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_PUBLISH_SECONDS = 3600.0
+
+
+def _json(value: Any, parameter: str) -> Any:
+    """A copy of a JSON-able argument, as it will be read back."""
+    if value is None:
+        return None
+    try:
+        return json.loads(json.dumps(value, allow_nan=False, default=_number))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(parameter, "publish", "JSON-able data without NaN", type(value).__name__, str(error)) from error
+
+
+def _number(value: Any) -> Any:
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        return value.item()
+    raise TypeError(f"a {type(value).__name__} cannot be stored")
