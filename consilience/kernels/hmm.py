@@ -1,0 +1,151 @@
+"""Inference in a Gaussian hidden Markov model: filtering, smoothing, the best path, expected statistics.
+
+Rabiner (1989), *A tutorial on hidden Markov models*. K is the number of states, D of features, n of rows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from consilience.base import InvalidInput, invalid
+from consilience.kernels import _hmm_log
+from consilience.kernels.hmm_parameters import HMMParameters
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What one expectation step gathers; sums over all rows of all sequences.
+
+    Attributes
+    ----------
+    log_likelihood : of all rows, in nats.
+    start : (K,) expected first states.
+    transitions : (K, K) expected transitions.
+    occupancy : (K,) expected rows in each state.
+    moment1 : (K, D) Σ γ·(x − mean), mean being the mean the step was made with.
+    moment2 : (K, D) Σ γ·(x − mean)² for diagonal types, else (K, D, D).
+    """
+
+    log_likelihood: float
+    start: np.ndarray
+    transitions: np.ndarray
+    occupancy: np.ndarray
+    moment1: np.ndarray
+    moment2: np.ndarray
+
+
+def sequence_starts(n_rows: int, lengths: Any) -> np.ndarray:
+    """First row of each sequence and the end, (m + 1,) int64; one sequence when ``lengths`` is None.
+
+    Raises
+    ------
+    InvalidInput : lengths that are not positive whole numbers adding up to n_rows.
+    """
+    if lengths is None:
+        return np.array([0, n_rows], np.int64)
+    array = np.asarray(lengths)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) == 0 or (array < 1).any():
+        raise invalid("lengths", "GaussianHMM", "a list of whole numbers >= 1", lengths)
+    if int(array.sum()) != n_rows:
+        raise invalid("lengths", "GaussianHMM", f"lengths that add up to the {n_rows} rows of X", int(array.sum()))
+    return np.concatenate([[0], np.cumsum(array)]).astype(np.int64)
+
+
+def log_density(X: np.ndarray, parameters: HMMParameters) -> np.ndarray:
+    """log N(x; state) of every row, (n, K)."""
+    X = _rows(X, parameters)
+    out = np.empty((len(X), parameters.n_states))
+    kernel = _hmm_log.log_density if parameters.whitening.ndim == 2 else _hmm_log.log_density_full
+    kernel(X, parameters.means, parameters.whitening, parameters.log_normalizer, out)
+    return out
+
+
+def forward_filter(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[np.ndarray, float]:
+    """P(state of row t | rows up to t) as (n, K), and the log-likelihood (nats) of all rows.
+
+    >>> import numpy as np
+    >>> p = HMMParameters.checked([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [2.0]], [1.0, 1.0], "spherical")
+    >>> proba, log_likelihood = forward_filter(np.array([[0.0], [2.0], [2.0]]), p)
+    >>> proba.round(3).tolist()
+    [[0.881, 0.119], [0.396, 0.604], [0.109, 0.891]]
+    """
+    log_b = log_density(X, parameters)
+    starts = sequence_starts(len(log_b), lengths)
+    alpha = np.empty_like(log_b)
+    log_likelihood = _hmm_log.forward(log_b, starts, *_logs(parameters), alpha)
+    _require_possible(log_likelihood)
+    return np.exp(alpha), log_likelihood
+
+
+def forward_backward(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[np.ndarray, float]:
+    """P(state of row t | all rows of its sequence) as (n, K), and the log-likelihood. It looks ahead: for the past."""
+    gamma, _, log_likelihood = _smoothed(X, parameters, sequence_starts(len(X), lengths))
+    return gamma, log_likelihood
+
+
+def viterbi(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[float, np.ndarray]:
+    """The most probable path: its joint log-probability with the rows, and the states (n,) int64. It looks ahead."""
+    log_b = log_density(X, parameters)
+    path = np.empty(len(log_b), np.int64)
+    log_probability = _hmm_log.viterbi(log_b, sequence_starts(len(log_b), lengths), *_logs(parameters), path)
+    _require_possible(log_probability)
+    return log_probability, path
+
+
+def expectation(X: np.ndarray, parameters: HMMParameters, starts: np.ndarray) -> Statistics:
+    """One expectation step of Baum–Welch."""
+    gamma, transitions, log_likelihood = _smoothed(X, parameters, starts)
+    moment1 = np.empty_like(parameters.means)
+    diagonal = parameters.whitening.ndim == 2
+    moment2 = np.empty((*parameters.means.shape, *(() if diagonal else (parameters.n_features,))))
+    for state in range(parameters.n_states):
+        centred = X - parameters.means[state]
+        weighted = gamma[:, state, None] * centred
+        moment1[state] = weighted.sum(axis=0)
+        moment2[state] = (weighted * centred).sum(axis=0) if diagonal else weighted.T @ centred
+    start = gamma[starts[:-1]].sum(axis=0)
+    return Statistics(log_likelihood, start, transitions, gamma.sum(axis=0), moment1, moment2)
+
+
+def windowed_filter(
+    X: np.ndarray, parameters: HMMParameters, start: np.ndarray, window: int, lengths: Any = None
+) -> np.ndarray:
+    """P(state of row t | the newest ``window`` rows up to t), the oldest of them having the prior ``start`` (K,)."""
+    log_b = log_density(X, parameters)
+    out = np.empty_like(log_b)
+    _hmm_log.windowed_filter(log_b, sequence_starts(len(log_b), lengths), start, parameters.transmat, window, out)
+    return out
+
+
+def _smoothed(X: np.ndarray, parameters: HMMParameters, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    log_b = log_density(X, parameters)
+    log_start, log_trans = _logs(parameters)
+    alpha = np.empty_like(log_b)
+    log_likelihood = _hmm_log.forward(log_b, starts, log_start, log_trans, alpha)
+    _require_possible(log_likelihood)
+    gamma = np.empty_like(log_b)
+    transitions = np.zeros_like(log_trans)
+    _hmm_log.backward(log_b, starts, log_trans, alpha, gamma, transitions)
+    return gamma, transitions, log_likelihood
+
+
+def _rows(X: Any, parameters: HMMParameters) -> np.ndarray:
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[1] != parameters.n_features or len(X) == 0:
+        raise InvalidInput(f"X must have shape (at least 1, {parameters.n_features}); it has {X.shape}.")
+    if not np.isfinite(X).all():
+        raise InvalidInput("X must be finite; it holds NaN or infinity.")
+    return X
+
+
+def _logs(parameters: HMMParameters) -> tuple[np.ndarray, np.ndarray]:
+    with np.errstate(divide="ignore"):
+        return np.log(parameters.startprob), np.log(parameters.transmat)
+
+
+def _require_possible(log_likelihood: float) -> None:
+    if not np.isfinite(log_likelihood):
+        raise InvalidInput(
+            "X has probability 0 under this model: no path of states with non-zero transitions explains its rows."
+        )

@@ -1,0 +1,49 @@
+"""Which rows of X form a sequence: the rows of each asset of a panel, or consecutive stretches given by ``lengths``."""
+
+from typing import Any
+
+import numpy as np
+
+from consilience.base import time_axis
+from consilience.kernels.hmm import sequence_starts
+
+
+class Sequences:
+    """The sequences of X, and the order that puts each one's rows together.
+
+    Parameters
+    ----------
+    X : as given by the user; an (asset, time) index makes each asset a sequence, in any interleaving.
+    lengths : rows of each of several stacked sequences; it overrides the index.
+
+    Attributes
+    ----------
+    lengths : (m,) int64, rows of each sequence once ``together`` has ordered them.
+
+    >>> Sequences([[1.0], [2.0], [3.0]], lengths=[1, 2]).starts.tolist()
+    [0, 1, 3]
+    """
+
+    def __init__(self, X: Any, lengths: Any = None) -> None:
+        self._order: np.ndarray | None = None
+        n_rows = len(X)
+        if lengths is None:
+            assets = time_axis(X).assets
+            if n_rows and assets.any():
+                self._order = np.argsort(assets, kind="stable")
+                counts = np.bincount(assets)
+                lengths = counts[counts > 0]
+        self.starts = sequence_starts(n_rows, lengths)
+        self.lengths = np.diff(self.starts)
+
+    def together(self, rows: np.ndarray) -> np.ndarray:
+        """Rows with each sequence's rows next to each other."""
+        return rows if self._order is None else np.ascontiguousarray(rows[self._order])
+
+    def back(self, rows: np.ndarray) -> np.ndarray:
+        """Outputs for ``together`` rows, in the order of X."""
+        if self._order is None:
+            return rows
+        out = np.empty_like(rows)
+        out[self._order] = rows
+        return out
