@@ -84,6 +84,9 @@ class MembersMixin(_BaseComposition):
     # -- state -------------------------------------------------------------------------------------------------
 
     def _member_states(self) -> dict[str, State]:
+        foreign = [name for name, member in self.members_.items() if not hasattr(member, "get_state")]
+        if foreign:
+            raise InvalidState(f"The member {foreign[0]!r} is no predictor of this framework and cannot be stored.")
         return {name: member.get_state() for name, member in self.members_.items()}
 
     def _restore_members(self, names: Any, children: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The meta-learners: a log-linear pool of probabilities and a linear pool of values, both anchored at the base rate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,63 +69,75 @@ class LinearPool:
 
 
 class LogLoss:
-    """Fitting a LogOddsPool; each method works on some rows of the table only."""
+    """Fitting a LogOddsPool; each method works on some rows of the table only.
+
+    A design is (n_members, n, n_classes - 1): centred evidence as log-odds against the first class, which halves the
+    work for two classes.
+    """
 
     def __init__(self, outputs: np.ndarray, target: np.ndarray, weight: np.ndarray, prior: np.ndarray):
         self.log_proba = evidence(outputs, np.ones(outputs.shape[2]))
+        self.odds = np.ascontiguousarray(self.log_proba[:, :, 1:] - self.log_proba[:, :, :1])
         self.target, self.weight, self.prior = target, weight, prior
 
     def anchor(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Base rate (smoothed by half a row per class, so that an unseen class keeps a chance), and the centres."""
-        counts = self.prior + np.bincount(self.target[rows], self.weight[rows], len(self.prior)) + 0.5
+        weight = self.weight[rows]
+        counts = self.prior + np.bincount(self.target[rows], weight, len(self.prior)) + 0.5
         base = counts / counts.sum()
-        mean = np.average(self.log_proba[:, rows], axis=1, weights=self.weight[rows])
+        mean = np.einsum("mnc,n->mc", self.log_proba[:, rows], weight) / max(weight.sum(), 1e-300)
         return base, mean - np.log(base)
 
     def design(self, rows: np.ndarray, base: np.ndarray, centre: np.ndarray) -> np.ndarray:
-        """(n_members, n, n_classes) centred evidence."""
-        moved: np.ndarray = self.log_proba[:, rows] - (np.log(base) + centre)[:, None, :]
+        """(n_members, n, n_classes - 1) centred log-odds against the first class."""
+        shift = np.log(base) + centre
+        moved: np.ndarray = self.odds[:, rows] - (shift[:, 1:] - shift[:, :1])[:, None, :]
         return moved
 
     def losses(self, design: np.ndarray, rows: np.ndarray, base: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(n,) log loss of each row."""
-        logits = np.log(base) + np.tensordot(weights, design, axes=1)
-        logits -= logits.max(axis=1, keepdims=True)
-        picked = logits[np.arange(len(logits)), self.target[rows]]
-        total: np.ndarray = np.log(np.exp(logits).sum(axis=1)) - picked
-        return total
+        return self._log_losses(self._logits(design, base, weights), self.target[rows])[0]
 
     def curvature(self, design: np.ndarray, rows: np.ndarray, base: np.ndarray) -> float:
         """Mean over the members of the loss's second derivative in their weight, at the base rate."""
-        mean = design @ base
-        variance = (design**2) @ base - mean**2
+        variance = (design**2) @ base[1:] - (design @ base[1:]) ** 2
         return float((variance @ self.weight[rows]).mean())
 
     def fit(
-        self,
-        design: np.ndarray,
-        rows: np.ndarray,
-        base: np.ndarray,
-        target: np.ndarray,
-        ridge: float,
-        start: np.ndarray,
+        self, design: np.ndarray, rows: np.ndarray, base: np.ndarray, goal: np.ndarray, ridge: float, start: np.ndarray
     ) -> np.ndarray:
-        """Non-negative weights that minimise Σ loss + ridge/2 · |weights − target|², by projected Newton steps."""
-        return newton(lambda w: self._expand(design, rows, base, w), target, ridge, start)
+        """Non-negative weights that minimise Σ loss + ridge/2 · |weights − goal|², by projected Newton steps."""
+        target, sample = self.target[rows], self.weight[rows]
+        return newton(lambda w: self._expand(design, target, sample, base, w), goal, ridge, start)
+
+    def _logits(self, design: np.ndarray, base: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = np.tensordot(weights, design, axes=1) + np.log(base[1:] / base[0])
+        return logits
+
+    def _log_losses(self, logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss of each row (n,), and the probabilities of all classes but the first (n, n_classes - 1)."""
+        if logits.shape[1] == 1:
+            odds = logits[:, 0]
+            total = np.logaddexp(0.0, odds)
+            return total - odds * target, np.exp(odds - total)[:, None]
+        full = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1)
+        highest = full.max(axis=1)
+        total = np.log(np.exp(full - highest[:, None]).sum(axis=1)) + highest
+        return total - full[np.arange(len(full)), target], np.exp(logits - total[:, None])
 
     def _expand(
-        self, design: np.ndarray, rows: np.ndarray, base: np.ndarray, w: np.ndarray
+        self, design: np.ndarray, target: np.ndarray, sample: np.ndarray, base: np.ndarray, w: np.ndarray
     ) -> tuple[float, np.ndarray, np.ndarray]:
         """Loss, gradient and Hessian of the sum over rows."""
-        sample = self.weight[rows]
-        logits = np.log(base) + np.tensordot(w, design, axes=1)
-        proba = softmax(logits)
-        picked = proba[np.arange(len(rows)), self.target[rows]]
-        mean = np.einsum("mnc,nc->mn", design, proba)
-        own = design[:, np.arange(len(rows)), self.target[rows]]
-        flat = (design * np.sqrt(proba * sample[:, None])).reshape(len(design), -1)
-        hessian = flat @ flat.T - (mean * sample) @ mean.T
-        return -float(sample @ np.log(picked)), (mean - own) @ sample, hessian
+        losses, proba = self._log_losses(self._logits(design, base, w), target)
+        error = (proba - (target[:, None] == np.arange(1, len(base)))) * sample[:, None]
+        flat = design.reshape(len(design), -1)
+        if len(base) == 2:
+            hessian = (flat * (proba[:, 0] * (1.0 - proba[:, 0]) * sample)) @ flat.T
+        else:
+            mean = np.einsum("mnc,nc->mn", design, proba)
+            hessian = (flat * (proba * sample[:, None]).ravel()) @ flat.T - (mean * sample) @ mean.T
+        return float(sample @ losses), flat @ error.ravel(), hessian
 
 
 class SquaredLoss:
@@ -134,8 +147,10 @@ class SquaredLoss:
         self.values, self.target, self.weight = outputs, target, weight
 
     def anchor(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean of the target, and of each member's values."""
         weight = self.weight[rows]
-        return np.average(self.target[rows], weights=weight), np.average(self.values[:, rows], axis=1, weights=weight)
+        weight = weight / max(weight.sum(), 1e-300)
+        return np.asarray(self.target[rows] @ weight), self.values[:, rows] @ weight
 
     def design(self, rows: np.ndarray, base: np.ndarray, centre: np.ndarray) -> np.ndarray:
         moved: np.ndarray = self.values[:, rows] - centre[:, None]
@@ -154,35 +169,40 @@ class SquaredLoss:
         design: np.ndarray,
         rows: np.ndarray,
         base: np.ndarray,
-        target: np.ndarray,
+        goal: np.ndarray,
         ridge: float,
         start: np.ndarray,
     ) -> np.ndarray:
         weighted = design * self.weight[rows]
         hessian = weighted @ design.T + ridge * np.eye(len(design))
-        return quadratic_minimum(hessian, weighted @ (self.target[rows] - base) + ridge * target)
+        return quadratic_minimum(hessian, weighted @ (self.target[rows] - base) + ridge * goal)
 
 
-def newton(expand, target: np.ndarray, ridge: float, start: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Minimise a smooth convex function plus a ridge over non-negative weights."""
+Expansion = tuple[float, np.ndarray, np.ndarray]  # loss, gradient (n,), Hessian (n, n)
+
+
+def newton(expand: Callable[[np.ndarray], Expansion], goal: np.ndarray, ridge: float, start: np.ndarray) -> np.ndarray:
+    """argmin over w >= 0 of a smooth convex loss + ridge/2 · |w − goal|², by Newton steps with backtracking."""
+
+    def whole(w: np.ndarray) -> Expansion:
+        value, gradient, hessian = expand(w)
+        away = w - goal
+        return value + 0.5 * ridge * float(away @ away), gradient + ridge * away, hessian + ridge * np.eye(len(w))
+
     w = start
-    value, gradient, hessian = expand(w)
-    value += 0.5 * ridge * float((w - target) @ (w - target))
+    value, gradient, hessian = whole(w)
     for _ in range(30):
-        full = hessian + ridge * np.eye(len(w))
-        goal = quadratic_minimum(full, full @ w - gradient - ridge * (w - target))
-        step, slope = goal - w, float((gradient + ridge * (w - target)) @ (goal - w))
-        if -slope < 1e-7 * (1.0 + abs(value)) * 1e-2:
+        step = quadratic_minimum(hessian, hessian @ w - gradient) - w
+        slope = float(gradient @ step)
+        if slope > -1e-7:  # nats in all: far below what any row could notice
             break
         size = 1.0
-        while True:
-            trial = w + size * step
-            new, new_gradient, new_hessian = expand(trial)
-            new += 0.5 * ridge * float((trial - target) @ (trial - target))
-            if new <= value + 1e-4 * size * slope or size < 1e-4:
-                break
+        trial = whole(w + step)
+        while trial[0] > value + 1e-4 * size * slope and size > 1e-4:
             size *= 0.5
-        w, value, gradient, hessian = trial, new, new_gradient, new_hessian
+            trial = whole(w + size * step)
+        w = w + size * step
+        value, gradient, hessian = trial
     return w
 
 

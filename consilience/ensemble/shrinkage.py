@@ -106,7 +106,7 @@ def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndar
         return prior
     total = table.weight[rows] @ walk.losses[rows]
     if table.outputs.ndim == 2:
-        total = total / max(2.0 * total.min() / table.weight[rows].sum(), 1e-300)
+        total = total / max(2.0 * total.min() / max(table.weight[rows].sum(), 1e-300), 1e-300)
     log_share = np.log(prior) - (total - total.min()) / overlap(table)
     share = np.exp(log_share - log_share.max())
     result: np.ndarray = share / share.sum()

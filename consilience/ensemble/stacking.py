@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from consilience.base import Arrays, ClassifierPredictor, RegressorPredictor, Spec, State, invalid
+from consilience.base import Arrays, ClassifierPredictor, InvalidInput, RegressorPredictor, Spec, State, invalid
 from consilience.ensemble import combine
 from consilience.ensemble.evidence import Evidence, gather
 from consilience.ensemble.explanation import Explanation
@@ -41,6 +42,8 @@ class _Stacking(MembersMixin):
         on_member: OnMember | None,
     ) -> None:
         """Out-of-fold predictions of every member, the meta-learner on them, then the members on all rows."""
+        if len(X) < 2:
+            raise InvalidInput(f"{type(self).__name__} cannot be fitted on 1 sample; folds need a past and a future.")
         intervals = label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
         classes = getattr(self, "classes_", np.empty(0))
         self.out_of_fold_ = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
@@ -71,7 +74,8 @@ class _Stacking(MembersMixin):
         Parameters are those of ``fit``; ``on_member(name, step, n_steps, seconds)`` is called after each.
         """
         classes = getattr(self, "classes_", None)
-        _, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
+        values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
+        X = X if isinstance(X, pd.DataFrame) else values
         if classes is not None and not np.array_equal(np.unique(labels), classes):
             raise invalid("y", type(self).__name__, f"labels with the classes {classes.tolist()}", np.unique(labels))
         intervals = label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
@@ -175,10 +179,10 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
             again, so adding or removing a member costs nothing for the others.
         on_member : called as (name, step, n_steps, seconds) after each member's refit.
         """
-        _, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
+        values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         codes = self._read_labels(labels)
         self._fit_stack(
-            X,
+            X if isinstance(X, pd.DataFrame) else values,
             labels,
             codes,
             sample_weight=sample_weight,
@@ -191,7 +195,8 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, n_classes), in the order of ``classes_``."""
-        return self.pool_.combine(self._answers(X))
+        answers = self._answers(X)
+        return self.pool_.combine(answers)
 
     def _answers(self, X: Any) -> np.ndarray:
         check_fitted(self)
@@ -239,9 +244,9 @@ class StackingRegressor(_Stacking, RegressorPredictor):
         on_member: OnMember | None = None,
     ) -> "StackingRegressor":
         """As ``StackingClassifier.fit``, with y (n,) values."""
-        _, values, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
+        matrix, values, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         self._fit_stack(
-            X,
+            X if isinstance(X, pd.DataFrame) else matrix,
             values,
             values,
             sample_weight=sample_weight,
@@ -254,7 +259,8 @@ class StackingRegressor(_Stacking, RegressorPredictor):
 
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,)."""
-        return self.pool_.combine(self._answers(X))
+        answers = self._answers(X)
+        return self.pool_.combine(answers)
 
     def _answers(self, X: Any) -> np.ndarray:
         check_fitted(self)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from consilience.base import Arrays, ClassifierPredictor, InvalidState, RegressorPredictor, Spec, State, invalid
 from consilience.ensemble import combine
@@ -154,10 +155,10 @@ class VotingClassifier(_Voting, ClassifierPredictor):
         """Fit every member on all rows; ``label_end`` and ``out_of_fold`` as for ``StackingClassifier.fit``."""
         if self.voting not in ("soft", "hard"):
             raise invalid("voting", "VotingClassifier", "'soft' or 'hard'", self.voting)
-        _, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
+        values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         codes = self._read_labels(labels)
         self._fit_vote(
-            X,
+            X if isinstance(X, pd.DataFrame) else values,
             labels,
             codes,
             sample_weight=sample_weight,
@@ -206,9 +207,9 @@ class VotingRegressor(_Voting, RegressorPredictor):
         on_member: OnMember | None = None,
     ) -> "VotingRegressor":
         """As ``VotingClassifier.fit``, with y (n,) values."""
-        _, values, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
+        matrix, values, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         self._fit_vote(
-            X,
+            X if isinstance(X, pd.DataFrame) else matrix,
             values,
             values,
             sample_weight=sample_weight,

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tests.ensemble.tables import log_loss, table
-from tests.reference.pooling import fit_non_negative, pooled, pooled_logits
 
 from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, SquaredLoss
+from tests.ensemble.tables import log_loss, table
+from tests.reference.pooling import fit_non_negative, pooled, pooled_logits
 
 
 def random_pool(seed, n_members=4, n_classes=3):

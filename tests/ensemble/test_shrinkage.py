@@ -1,7 +1,6 @@
 import dataclasses
 
 import numpy as np
-from tests.ensemble.tables import log_loss, table
 
 from consilience.ensemble.shrinkage import (
     BASE_ONLY,
@@ -12,6 +11,7 @@ from consilience.ensemble.shrinkage import (
     posterior,
     walk_forward,
 )
+from tests.ensemble.tables import log_loss, table
 
 
 def test_where_there_is_nothing_to_find_the_pool_says_the_base_rate():

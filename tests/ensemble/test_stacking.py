@@ -6,12 +6,12 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from tests.contracts.predictor import check_predictor, market
 
 from consilience.base import InvalidInput, InvalidState, State, restore
 from consilience.boosting import LogisticClassifier, RidgeRegressor
 from consilience.ensemble import StackingClassifier, StackingRegressor
 from consilience.evaluation import PurgedKFold, PurgedWalkForward, out_of_fold
+from tests.contracts.predictor import check_predictor, market
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 

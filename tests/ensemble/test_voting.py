@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from tests.contracts.predictor import check_predictor, market
 
 from consilience.base import InvalidInput, InvalidState, restore
 from consilience.boosting import LogisticClassifier, RidgeRegressor
 from consilience.ensemble import VotingClassifier, VotingRegressor
 from consilience.evaluation import PurgedWalkForward
+from tests.contracts.predictor import check_predictor, market
 
 CLASSIFIERS = [("stiff", LogisticClassifier(C=0.001)), ("free", LogisticClassifier())]
 REGRESSORS = [("stiff", RidgeRegressor(alpha=1e4)), ("free", RidgeRegressor())]
