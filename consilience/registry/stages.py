@@ -122,6 +122,21 @@ def promote(
         return metadata.resolve(parse_ref(version.ref))
 
 
+def change_stage(
+    database: Database, ref: str, stage: str, reason: str, who: str | None, evidence: Any, override: str | None
+) -> Version:
+    """See ``Registry.stage``."""
+    _check_reason(reason)
+    parsed = parse_ref(ref)
+    with database.writing() as connection:
+        metadata = Metadata(connection)
+        metadata.resolve(parsed)
+        metadata.lock_name(parsed.name)
+        version = metadata.resolve(parsed)
+        move_stage(metadata, version, stage, reason, who or clock.user(), evidence, override)
+        return metadata.resolve(parse_ref(version.ref))
+
+
 def _to_production(
     metadata: Metadata, version: Version, reason: str, who: str, evidence: Any, override: str | None
 ) -> None:

@@ -1,18 +1,16 @@
 """The registry: immutable versions of fitted predictors, and what is known about each."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from consilience.base import InvalidState, State, invalid, restore
-from consilience.registry import artifact, clock, durable, numbering, stages
-from consilience.registry.artifacts import LocalArtifacts, Stored
+from consilience.base import ConsilienceError, State, invalid, restore
+from consilience.registry import comparing, durable, publishing, stages
+from consilience.registry.artifacts import LocalArtifacts
 from consilience.registry.database import Database
 from consilience.registry.errors import RegistryError, VersionNotFound
-from consilience.registry.lineage import complete
 from consilience.registry.metadata import Event, Metadata
 from consilience.registry.names import check_name, parse_ref
 from consilience.registry.version import Version
@@ -109,87 +107,9 @@ class Registry:
         Refused : a number that is lower than the changes require.
         StorageFailed : the disk or the database refused; nothing that was published before is affected.
         """
-        check_name(name)
-        numbering.check_level(number)
+        asked = publishing.request(name, number, contract, lineage, metrics, verdicts, native)
         state = predictor if isinstance(predictor, State) else predictor.get_state()
-        try:
-            parts = artifact.split(state)
-        except UnicodeEncodeError as error:
-            raise InvalidState(f"{state.kind}: its spec holds text that is not valid Unicode.") from error
-        stored, lease = self._store(parts, native)
-        try:
-            return self._register(
-                name,
-                state,
-                stored,
-                lease,
-                number,
-                contract=numbering.full_contract(state, _json(contract, "contract")),
-                lineage=complete(_json(lineage, "lineage"), state, [part.digest for part in parts]),
-                metrics=_json(metrics, "metrics") or {},
-                verdicts=_json(verdicts, "verdicts"),
-            )
-        finally:
-            self._release(lease)
-
-    def _store(self, parts: list[artifact.Part], native: Mapping[str, bytes] | None) -> tuple[list[Stored], str]:
-        """Write what is not there yet, under a lease that keeps gc away; gives it and the lease."""
-        digests = [part.digest for part in parts]
-        with self.database.writing() as connection:
-            metadata = Metadata(connection)
-            known = metadata.manifests(digests)
-            lease = metadata.add_lease(digests, f"publish by {clock.user()}", _PUBLISH_SECONDS)
-        durable.step("leased")
-        try:
-            return [
-                self.artifacts.put(part, known.get(part.digest), native if part is parts[-1] else None)
-                for part in parts
-            ], lease
-        except BaseException:
-            self._release(lease)
-            raise
-
-    def _register(
-        self, name: str, state: State, stored: list[Stored], lease: str, asked: str | None, **record: Any
-    ) -> Version:
-        """The one transaction that makes a version: artifacts, number, row, stage, event."""
-        with self.database.writing() as connection:
-            metadata = Metadata(connection)
-            metadata.lock_artifacts(exclusive=False)
-            for part in stored:
-                self.artifacts.require(part.digest)
-                metadata.put_artifact(part.digest, part.manifest, part.total_bytes, part.children)
-            metadata.end_lease(lease)
-            metadata.lock_name(name)
-            digest = stored[-1].digest
-            for same in metadata.versions(name, digest=digest):
-                if same.contract == record["contract"] and not same.retired:
-                    return same
-            newest = next(iter(metadata.versions(name, newest=1)), None)
-            config = numbering.recipe(state)
-            least = "major" if newest is None else numbering.least_level(newest, record["contract"], config)
-            version = Version(
-                name=name,
-                number=str(numbering.next_number(newest, least, asked)),
-                digest=digest,
-                kind=state.kind,
-                bytes=sum(part.total_bytes for part in stored),
-                created=clock.now(),
-                created_by=clock.user(),
-                stage="development",
-                config=config,
-                changelog=numbering.changelog(newest, record["contract"], config, record["lineage"].get("data")),
-                **record,
-            )
-            metadata.add_version(version)
-        return version
-
-    def _release(self, lease: str) -> None:
-        try:
-            with self.database.writing() as connection:
-                Metadata(connection).end_lease(lease)
-        except RegistryError:
-            pass  # it expires by itself
+        return publishing.publish(self.database, self.artifacts, state, asked)
 
     def load(self, ref: str) -> Any:
         """The fitted predictor of a version, rebuilt from verified data; nothing stored is executed.
@@ -249,6 +169,48 @@ class Registry:
             number = stages.at_time(metadata, check_name(name), pointer, time)
             return None if number is None else metadata.resolve(parse_ref(f"{name}=={number}"))
 
+    def lineage(self, ref: str) -> dict[str, Any]:
+        """Where a version comes from; the lineages of its parents (versions of this registry) under ``ancestors``."""
+        version = self.show(ref)
+        ancestors: dict[str, Any] = {}
+        wanted = list(version.lineage.get("parents") or [])
+        while wanted:
+            parent = str(wanted.pop(0))
+            if parent in ancestors:
+                continue
+            try:
+                found = self.show(parent)
+            except RegistryError:
+                ancestors[parent] = None  # a parent elsewhere
+                continue
+            ancestors[parent] = found.lineage
+            wanted += found.lineage.get("parents") or []
+        return {"version": version.ref, "digest": version.digest, **version.lineage, "ancestors": ancestors}
+
+    def diff(self, old: str, new: str) -> dict[str, list[comparing.Difference]]:
+        """What differs between two versions: contract, config, features, metrics, data, code, members, size."""
+        return comparing.diff(self.show(old), self.show(new))
+
+    def compare(self, *refs: str, metrics: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """Many versions in one table: reference to stage, size and metrics."""
+        return comparing.compare([self.show(ref) for ref in refs], metrics)
+
+    def search(self, name: str | None = None, **conditions: Any) -> list[Version]:
+        """Versions that meet every condition; see ``comparing.search`` for them."""
+        return comparing.search(self.versions(name), **conditions)
+
+    def verify(self, ref: str | None = None) -> list[str]:
+        """Check every file of one version, or of all; gives one sentence per finding, none when all is well."""
+        found = []
+        for version in self.versions() if ref is None else [self.show(ref)]:
+            if version.retired:
+                continue
+            try:
+                self.state(version.ref)
+            except ConsilienceError as error:
+                found.append(f"{version.ref}: {error}")
+        return found
+
     # -- moving ------------------------------------------------------------------------------------------------
 
     def promote(
@@ -280,6 +242,19 @@ class Registry:
             self.database, ref, to, reason=reason, who=who, evidence=evidence, override=override, expected=expected
         )
 
+    def stage(
+        self,
+        ref: str,
+        stage: str,
+        *,
+        reason: str,
+        who: str | None = None,
+        evidence: Any = None,
+        override: str | None = None,
+    ) -> Version:
+        """Move a version to another stage and no pointer; one step at a time (staging before production)."""
+        return stages.change_stage(self.database, ref, stage, reason, who, evidence, override)
+
     def rollback(
         self,
         name: str,
@@ -303,22 +278,3 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-_PUBLISH_SECONDS = 3600.0
-
-
-def _json(value: Any, parameter: str) -> Any:
-    """A copy of a JSON-able argument, as it will be read back."""
-    if value is None:
-        return None
-    try:
-        return json.loads(json.dumps(value, allow_nan=False, default=_number))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise invalid(parameter, "publish", "JSON-able data without NaN", type(value).__name__, str(error)) from error
-
-
-def _number(value: Any) -> Any:
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        return value.item()
-    raise TypeError(f"a {type(value).__name__} cannot be stored")
