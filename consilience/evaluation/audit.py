@@ -1,0 +1,164 @@
+"""Does a feature function or pipeline look ahead? Cut the future off, change it, and see what moves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from consilience.base import InvalidInput, invalid
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One column that moved when only its future changed.
+
+    Attributes
+    ----------
+    column : its name. row, time : the first row whose value moved. cut : data from this row on were removed or changed.
+    how : "truncation" or "perturbation". change : the largest absolute difference seen.
+    """
+
+    column: str
+    row: int
+    time: str
+    cut: int
+    how: str
+    change: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of ``audit_pipeline``: the leaks, worst column first, and how much was tried."""
+
+    leaks: tuple[Leak, ...]
+    columns: tuple[str, ...]
+    cuts: tuple[int, ...]
+
+    @property
+    def passed(self) -> bool:
+        """No column moved."""
+        return not self.leaks
+
+    def __str__(self) -> str:
+        if self.passed:
+            return f"No look-ahead found: {len(self.columns)} columns, {len(self.cuts)} cuts, truncated and perturbed."
+        lines = [
+            f"{leak.column!r} looks ahead: row {leak.row} ({leak.time}) moves by {leak.change:.3g} under {leak.how} of the "
+            f"rows from {leak.cut} on."
+            for leak in self.leaks
+        ]
+        return "\n".join(lines)
+
+
+def audit_pipeline(
+    fn: Callable[[pd.DataFrame], Any],
+    frame: pd.DataFrame,
+    *,
+    n_cuts: int = 12,
+    atol: float = 1e-9,
+    rtol: float = 1e-7,
+    random_state: int = 0,
+) -> Audit:
+    """Report each column of ``fn(frame)`` whose earlier rows depend on later rows of ``frame``.
+
+    Parameters
+    ----------
+    fn : takes the frame and gives one row out per row in, as a DataFrame, Series or array (a feature function, or a fitted
+        pipeline's ``predict_proba``). Rows may also be dropped where the result keeps the frame's index.
+    frame : (n, d) in time order; for a panel, the rows of all assets ordered by time.
+    n_cuts : places at which the future is removed, and changed: spread over the data, with the very last rows among them.
+    atol, rtol : what counts as unmoved; features are recomputed, so rounding may differ.
+
+    Values at the cut itself may use that row. A function that draws random numbers must be given a seed.
+
+    >>> frame = pd.DataFrame({"close": np.random.default_rng(0).random(60)}, pd.bdate_range("2024-01-01", periods=60))
+    >>> leaky = lambda f: pd.DataFrame({"ok": f["close"].diff(), "z": f["close"] - f["close"].mean()})
+    >>> audit_pipeline(leaky, frame).leaks[0].column
+    'z'
+    """
+    n_rows = len(frame)
+    if n_rows < 4:
+        raise InvalidInput(f"An audit needs at least four rows; got {n_rows}.")
+    if n_cuts < 1:
+        raise invalid("n_cuts", "audit_pipeline", "an integer >= 1", n_cuts)
+    whole = _as_table(fn(frame.copy()), frame)
+    again = _as_table(fn(frame.copy()), frame)
+    moved = _differs(whole.to_numpy(), again.to_numpy(), atol, rtol)
+    if moved.any():
+        name = whole.columns[int(np.flatnonzero(moved.any(axis=0))[0])]
+        raise InvalidInput(
+            f"The column {name!r} differs between two calls on the same frame; seed it before the audit."
+        )
+    rng = np.random.default_rng(random_state)
+    cuts = np.unique(
+        np.concatenate([np.linspace(n_rows * 0.1, n_rows - 1, n_cuts), [n_rows - 1, n_rows - 2]]).astype(int)
+    )
+    found: dict[str, Leak] = {}
+    for cut in cuts[cuts >= 1].tolist():
+        for how, other in (("truncation", frame.iloc[:cut].copy()), ("perturbation", _perturbed(frame, cut, rng))):
+            part = _as_table(fn(other), other).iloc[:cut]
+            _collect(found, whole.iloc[:cut], part, cut, how, atol, rtol)
+    leaks = tuple(sorted(found.values(), key=lambda leak: (-leak.change, leak.row)))
+    return Audit(leaks, tuple(map(str, whole.columns)), tuple(cuts.tolist()))
+
+
+audit = audit_pipeline
+
+
+def _as_table(result: Any, frame: pd.DataFrame) -> pd.DataFrame:
+    """The function's result as numbers on the frame's own rows; rows that it dropped become NaN."""
+    if isinstance(result, pd.Series):
+        result = result.to_frame(result.name if result.name is not None else "output")
+    if not isinstance(result, pd.DataFrame):
+        values = np.asarray(result)
+        values = values.reshape(len(values), -1)
+        if len(values) != len(frame):
+            raise InvalidInput(
+                f"The pipeline gave {len(values)} rows for {len(frame)}; return a DataFrame with an index."
+            )
+        result = pd.DataFrame(values, index=frame.index, columns=[f"output {i}" for i in range(values.shape[1])])
+    if not result.index.equals(frame.index):
+        result = result.reindex(frame.index)
+    codes = {name: _numbers(column) for name, column in result.items()}
+    return pd.DataFrame(codes, index=frame.index)
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    # Text and categories are compared by what they say; a stable number per value is enough for that.
+    return pd.util.hash_array(column.astype(str).to_numpy(dtype=object)).astype(np.float64)
+
+
+def _perturbed(frame: pd.DataFrame, cut: int, rng: np.random.Generator) -> pd.DataFrame:
+    """The frame with its numbers from ``cut`` on replaced: rows shuffled and rescaled, so that order and level change."""
+    other = frame.copy()
+    numeric = list(frame.select_dtypes("number").columns)
+    future = frame[numeric].iloc[rng.permutation(np.arange(cut, len(frame)))].to_numpy(np.float64)
+    changed = frame[numeric].astype(np.float64)
+    changed.iloc[cut:] = future * rng.uniform(1.5, 2.5, (len(future), 1))
+    other[numeric] = changed
+    return other
+
+
+def _differs(a: np.ndarray, b: np.ndarray, atol: float, rtol: float) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return ~(np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True))
+
+
+def _collect(
+    found: dict[str, Leak], whole: pd.DataFrame, part: pd.DataFrame, cut: int, how: str, atol: float, rtol: float
+) -> None:
+    part = part.reindex(columns=whole.columns)
+    moved = _differs(whole.to_numpy(), part.to_numpy(), atol, rtol)
+    for column in np.flatnonzero(moved.any(axis=0)).tolist():
+        rows = np.flatnonzero(moved[:, column])
+        gap = np.abs(whole.iloc[rows, column].to_numpy() - part.iloc[rows, column].to_numpy())
+        change = float(np.nanmax(gap)) if np.isfinite(gap).any() else float("inf")
+        name, first = str(whole.columns[column]), int(rows[0])
+        known = found.get(name)
+        if known is None or first < known.row:
+            time = str(whole.index[first])
+            found[name] = Leak(name, first, time, cut, how, max(change, known.change if known else 0.0))
