@@ -13,7 +13,9 @@ _CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_CACHED)
-def log_density(X, means, whitening, log_normalizer, out):
+def log_density(
+    X: np.ndarray, means: np.ndarray, whitening: np.ndarray, log_normalizer: np.ndarray, out: np.ndarray
+) -> None:
     """log N(x; mean, covariance) of every row and state, diagonal whitening (K, D)."""
     n, d = X.shape
     for t in range(n):
@@ -26,7 +28,9 @@ def log_density(X, means, whitening, log_normalizer, out):
 
 
 @njit(**_CACHED)
-def log_density_full(X, means, whitening, log_normalizer, out):
+def log_density_full(
+    X: np.ndarray, means: np.ndarray, whitening: np.ndarray, log_normalizer: np.ndarray, out: np.ndarray
+) -> None:
     """The same with triangular whitening (K, D, D)."""
     n, d = X.shape
     for t in range(n):
@@ -41,7 +45,7 @@ def log_density_full(X, means, whitening, log_normalizer, out):
 
 
 @njit(**_CACHED)
-def _log_sum(values):
+def _log_sum(values: np.ndarray) -> float:
     top = values.max()
     if top == -np.inf:
         return top
@@ -52,7 +56,9 @@ def _log_sum(values):
 
 
 @njit(**_CACHED)
-def forward(log_b, starts, log_start, log_trans, alpha):
+def forward(
+    log_b: np.ndarray, starts: np.ndarray, log_start: np.ndarray, log_trans: np.ndarray, alpha: np.ndarray
+) -> float:
     """Fill alpha (n, K) with log P(state_t | rows up to t); give the log-likelihood of all sequences."""
     k = len(log_start)
     row = np.empty(k)
@@ -75,7 +81,9 @@ def forward(log_b, starts, log_start, log_trans, alpha):
 
 
 @njit(**_CACHED)
-def backward(log_b, starts, log_trans, alpha, gamma, xi):
+def backward(
+    log_b: np.ndarray, starts: np.ndarray, log_trans: np.ndarray, alpha: np.ndarray, gamma: np.ndarray, xi: np.ndarray
+) -> None:
     """Fill gamma (n, K) with P(state_t | all rows) and add the expected transitions to xi (K, K)."""
     k = log_b.shape[1]
     beta = np.zeros(k)
@@ -105,7 +113,9 @@ def backward(log_b, starts, log_trans, alpha, gamma, xi):
 
 
 @njit(**_CACHED)
-def viterbi(log_b, starts, log_start, log_trans, path):
+def viterbi(
+    log_b: np.ndarray, starts: np.ndarray, log_start: np.ndarray, log_trans: np.ndarray, path: np.ndarray
+) -> float:
     """Fill path (n,) with the most probable states; give its log-probability. Ties go to the lower state."""
     k = len(log_start)
     back = np.empty(log_b.shape, np.uint8)
@@ -138,7 +148,9 @@ def viterbi(log_b, starts, log_start, log_trans, path):
 
 
 @njit(**_CACHED)
-def windowed_filter(log_b, starts, start, transmat, window, out):
+def windowed_filter(
+    log_b: np.ndarray, starts: np.ndarray, start: np.ndarray, transmat: np.ndarray, window: int, out: np.ndarray
+) -> None:
     """P(state_t | rows t-window+1 … t), the first of them having the prior ``start``: out (n, K), rows sum to 1.
 
     Where all of a row's density lies on states that the previous rows exclude, the filter starts anew at that row.

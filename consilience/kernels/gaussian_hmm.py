@@ -149,7 +149,7 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
                 raise invalid(name, "GaussianHMM", "a string of the letters s, t, m, c", value)
         for name in ("min_covar", "means_weight", "covars_prior", "covars_weight", "startprob_prior", "transmat_prior"):
             value = getattr(self, name)
-            if not np.isscalar(value) or isinstance(value, str) or not 0 <= float(value) < np.inf:
+            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
                 raise invalid(name, "GaussianHMM", "a number >= 0", value)
 
     def _priors(self) -> hmm_training.Priors:
@@ -174,8 +174,8 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         if not set(self.init_params) & set("mc"):
             guesses = guesses[:1]
         return [
-            HMMParameters.checked(
-                *(getattr(self, name) if name in kept else getattr(guess, name[:-1]) for name in _NAMES),
+            _checked(
+                [getattr(self, name) if name in kept else getattr(guess, name[:-1]) for name in _NAMES],
                 self.covariance_type,
             )
             for guess in guesses
@@ -197,11 +197,11 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
     def parameters(self) -> HMMParameters:
         """The four fitted (or set) arrays, checked."""
         check_is_fitted(self, list(_NAMES))
-        return HMMParameters.checked(*(getattr(self, name) for name in _NAMES), self.covariance_type)
+        return _checked([getattr(self, name) for name in _NAMES], self.covariance_type)
 
     @property
     def lookback(self) -> int:
-        """Rows after which the filter has forgotten its start to 1e-7, whatever the rows are (``forgetting_length``)."""
+        """Rows after which the filter has forgotten its start to 1e-7, whatever they hold (``forgetting_length``)."""
         check_is_fitted(self, list(_NAMES))
         return forgetting_length(np.asarray(self.transmat_, dtype=np.float64))
 
@@ -246,19 +246,20 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         return fitted, {name[:-1]: np.asarray(getattr(self, name), np.float64) for name in _NAMES}, {}
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
-        shape = covariance_shape(self.covariance_type, len(arrays["startprob"]), self.n_features_in_)  # type: ignore[attr-defined]
-        if arrays["covars"].shape != shape or arrays["means"].shape[1:] != (self.n_features_in_,):  # type: ignore[attr-defined]
+        shape = covariance_shape(self.covariance_type, len(arrays["startprob"]), self.n_features_in_)
+        if arrays["covars"].shape != shape or arrays["means"].shape[1:] != (self.n_features_in_,):
             raise InvalidState("The stored GaussianHMM has parameters of shapes that do not fit together.")
         try:
-            self._keep(
-                HMMParameters.checked(
-                    *(_stored(arrays[name[:-1]]) for name in _NAMES), covariance_type=self.covariance_type
-                )
-            )
+            self._keep(_checked([_stored(arrays[name[:-1]]) for name in _NAMES], self.covariance_type))
         except InvalidInput as error:
             raise InvalidState(f"The stored GaussianHMM is damaged: {error}") from error
         self.history_ = {str(name): [float(value) for value in values] for name, values in spec["history"].items()}
         self.converged_ = bool(spec["converged"])
+
+
+def _checked(values: list[Any], covariance_type: str) -> HMMParameters:
+    startprob, transmat, means, covars = values
+    return HMMParameters.checked(startprob, transmat, means, covars, covariance_type)
 
 
 def _stored(array: np.ndarray) -> np.ndarray:

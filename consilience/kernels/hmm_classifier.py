@@ -15,9 +15,9 @@ class HMMClassifier(ClassifierPredictor):
     """Classify each row by its filtered regime.
 
     A Gaussian HMM is fitted to the standardised columns without looking at y. Each row's class probabilities are then
-    Σₖ P(regime k | rows so far) · P(class | regime k); the second factor is the maximum-likelihood table for the training
-    rows' filtered probabilities, smoothed towards the class frequencies. As it is learnt for the label itself, which
-    lies in the future, it contains the chance that the regime changes before the label is known.
+    Σₖ P(regime k | rows so far) · P(class | regime k); the second factor is the likeliest table for the training rows'
+    filtered probabilities, smoothed towards the class frequencies. As it is learnt for the label itself, which lies in
+    the future, it contains the chance that the regime changes before the label is known.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class HMMClassifier(ClassifierPredictor):
         values, target, weight = self._read_fit(X, y, sample_weight)
         codes = self._read_labels(target)
         check_window(self.window, "HMMClassifier")
-        if not np.isscalar(self.smoothing) or not 0 < float(self.smoothing) < np.inf:  # type: ignore[arg-type]
+        if not isinstance(self.smoothing, int | float | np.number) or not 0 < self.smoothing < np.inf:
             raise invalid("smoothing", "HMMClassifier", "a number > 0", self.smoothing)
         names = getattr(self, "feature_names_in_", None)
         columns = chosen_columns(self.columns, names, values.shape[1], "HMMClassifier")
@@ -106,7 +106,8 @@ class HMMClassifier(ClassifierPredictor):
 
     def regime_proba(self, X: Any) -> np.ndarray:
         """Filtered regime probabilities (n, K)."""
-        return self._filter.filtered(self._read_X(X), Sequences(X))
+        values = self._read_X(X)
+        return self._filter.filtered(values, Sequences(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities (n, n_classes)."""
@@ -122,7 +123,7 @@ class HMMClassifier(ClassifierPredictor):
         return fitted, {**self._filter.arrays(), "class_proba": self.class_proba_}, {}
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
-        self._filter = RegimeFilter.restored(arrays, self.covariance_type, spec["window"], self.n_features_in_)  # type: ignore[attr-defined]
+        self._filter = RegimeFilter.restored(arrays, self.covariance_type, spec["window"], self.n_features_in_)
         table = arrays["class_proba"]
         shape = (self._filter.parameters.n_states, len(self.classes_))
         if table.dtype != np.float64 or table.shape != shape or not (np.isfinite(table) & (table > 0)).all():

@@ -142,7 +142,7 @@ def forgetting_length(transmat: np.ndarray, tolerance: float = 1e-7) -> int:
     """After how many rows the filter has forgotten where it began, whatever the observations are.
 
     Birkhoff's contraction: each step shrinks the Hilbert distance of two filters by (1 − √φ)/(1 + √φ) with
-    φ = min A_ik·A_jl / (A_jk·A_il); total variation is at most 2/log 3 of the Hilbert distance (Atar and Zeitouni 1997).
+    φ = min A_ik·A_jl / (A_jk·A_il); total variation is at most 2/log 3 of that distance (Atar and Zeitouni 1997).
     A matrix with a zero has no such bound; the answer is then 2**31 - 1.
     """
     never = 2**31 - 1

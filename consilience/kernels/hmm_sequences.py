@@ -26,14 +26,12 @@ class Sequences:
 
     def __init__(self, X: Any, lengths: Any = None) -> None:
         self._order: np.ndarray | None = None
-        n_rows = len(X)
-        if lengths is None:
-            assets = time_axis(X).assets
-            if n_rows and assets.any():
-                self._order = np.argsort(assets, kind="stable")
-                counts = np.bincount(assets)
-                lengths = counts[counts > 0]
-        self.starts = sequence_starts(n_rows, lengths)
+        assets = time_axis(X).assets
+        if lengths is None and assets.any():
+            self._order = np.argsort(assets, kind="stable")
+            counts = np.bincount(assets)
+            lengths = counts[counts > 0]
+        self.starts = sequence_starts(len(assets), lengths)
         self.lengths = np.diff(self.starts)
 
     def together(self, rows: np.ndarray) -> np.ndarray:

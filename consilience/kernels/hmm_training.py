@@ -203,14 +203,18 @@ def best_of(candidates: list[Trained]) -> Trained:
     """The candidate with the highest last log-likelihood; the first of equals."""
     if not candidates:
         raise InvalidInput("The model could not be started: give n_init >= 1.")
-    return max(candidates, key=lambda trained: trained.history[-1])
+    return max(candidates, key=_last_likelihood)
+
+
+def _last_likelihood(trained: Trained) -> float:
+    return trained.history[-1]
 
 
 def state_order(means: np.ndarray, covars: np.ndarray, feature: int) -> np.ndarray:
     """States by the mean of one feature, then by its variance.
 
-    Means closer than 1 % of the feature's typical standard deviation count as equal, so that noise in nearly equal means
-    does not exchange a calm regime with a wild one.
+    Means closer than 1 % of the feature's typical standard deviation count as equal, so that noise in nearly equal
+    means does not exchange a calm regime with a wild one.
 
     Parameters
     ----------
