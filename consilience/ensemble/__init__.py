@@ -6,7 +6,15 @@ pure functions on arrays: combination code receives predictions, never models.
 """
 
 from consilience.ensemble.explanation import Explanation
+from consilience.ensemble.online_weights import OnlineWeights
 from consilience.ensemble.stacking import StackingClassifier, StackingRegressor
 from consilience.ensemble.voting import VotingClassifier, VotingRegressor
 
-__all__ = ["Explanation", "StackingClassifier", "StackingRegressor", "VotingClassifier", "VotingRegressor"]
+__all__ = [
+    "Explanation",
+    "OnlineWeights",
+    "StackingClassifier",
+    "StackingRegressor",
+    "VotingClassifier",
+    "VotingRegressor",
+]
