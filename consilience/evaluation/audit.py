@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from consilience.base import InvalidInput, invalid
+from consilience.base import InvalidInput, invalid, time_axis
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Leak:
 
     Attributes
     ----------
-    column : its name. row, time : the first row whose value moved. cut : data from this row on were removed or changed.
+    column : its name. row, time : the first row whose value moved. cut : data were changed from this time on.
     how : "truncation" or "perturbation". change : the largest absolute difference seen.
     """
 
     column: str
     row: int
     time: str
-    cut: int
+    cut: str
     how: str
     change: float
 
@@ -34,7 +34,7 @@ class Audit:
 
     leaks: tuple[Leak, ...]
     columns: tuple[str, ...]
-    cuts: tuple[int, ...]
+    cuts: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
@@ -45,8 +45,8 @@ class Audit:
         if self.passed:
             return f"No look-ahead found: {len(self.columns)} columns, {len(self.cuts)} cuts, truncated and perturbed."
         lines = [
-            f"{leak.column!r} looks ahead: row {leak.row} ({leak.time}) moves by {leak.change:.3g} under {leak.how} of the "
-            f"rows from {leak.cut} on."
+            f"{leak.column!r} looks ahead: row {leak.row} ({leak.time}) moves by {leak.change:.3g} under {leak.how} "
+            f"of the rows from {leak.cut} on."
             for leak in self.leaks
         ]
         return "\n".join(lines)
@@ -65,13 +65,13 @@ def audit_pipeline(
 
     Parameters
     ----------
-    fn : takes the frame and gives one row out per row in, as a DataFrame, Series or array (a feature function, or a fitted
-        pipeline's ``predict_proba``). Rows may also be dropped where the result keeps the frame's index.
-    frame : (n, d) in time order; for a panel, the rows of all assets ordered by time.
-    n_cuts : places at which the future is removed, and changed: spread over the data, with the very last rows among them.
+    fn : takes the frame and gives one row out per row in, as a DataFrame, Series or array (a feature function, or a
+        fitted pipeline's ``predict_proba``). Rows may also be dropped where the result keeps the frame's index.
+    frame : (n, d) indexed by time, or by (asset, time), or by row; in a panel all assets are cut at the same time.
+    n_cuts : times at which the future is removed, and changed: spread over the data, the very last among them.
     atol, rtol : what counts as unmoved; features are recomputed, so rounding may differ.
 
-    Values at the cut itself may use that row. A function that draws random numbers must be given a seed.
+    A function that draws random numbers must be given a seed.
 
     >>> frame = pd.DataFrame({"close": np.random.default_rng(0).random(60)}, pd.bdate_range("2024-01-01", periods=60))
     >>> leaky = lambda f: pd.DataFrame({"ok": f["close"].diff(), "z": f["close"] - f["close"].mean()})
@@ -92,16 +92,19 @@ def audit_pipeline(
             f"The column {name!r} differs between two calls on the same frame; seed it before the audit."
         )
     rng = np.random.default_rng(random_state)
-    cuts = np.unique(
-        np.concatenate([np.linspace(n_rows * 0.1, n_rows - 1, n_cuts), [n_rows - 1, n_rows - 2]]).astype(int)
-    )
+    times = time_axis(frame).times
+    steps = np.unique(times)
+    last = len(steps) - 1
+    places = np.unique(np.concatenate([np.linspace(max(1, last * 0.1), last, n_cuts), [max(1, last - 1)]]).astype(int))
     found: dict[str, Leak] = {}
-    for cut in cuts[cuts >= 1].tolist():
-        for how, other in (("truncation", frame.iloc[:cut].copy()), ("perturbation", _perturbed(frame, cut, rng))):
-            part = _as_table(fn(other), other).iloc[:cut]
-            _collect(found, whole.iloc[:cut], part, cut, how, atol, rtol)
+    for cut in steps[places]:
+        past = times < cut
+        for how, other in (("truncation", frame[past].copy()), ("perturbation", _perturbed(frame, past, rng))):
+            part = _as_table(fn(other), other)
+            kept = part if how == "truncation" else part[past]
+            _collect(found, whole, kept, np.flatnonzero(past), (str(cut), how), (atol, rtol))
     leaks = tuple(sorted(found.values(), key=lambda leak: (-leak.change, leak.row)))
-    return Audit(leaks, tuple(map(str, whole.columns)), tuple(cuts.tolist()))
+    return Audit(leaks, tuple(map(str, whole.columns)), tuple(str(cut) for cut in steps[places]))
 
 
 audit = audit_pipeline
@@ -132,13 +135,13 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return pd.util.hash_array(column.astype(str).to_numpy(dtype=object)).astype(np.float64)
 
 
-def _perturbed(frame: pd.DataFrame, cut: int, rng: np.random.Generator) -> pd.DataFrame:
-    """The frame with its numbers from ``cut`` on replaced: rows shuffled and rescaled, so that order and level change."""
+def _perturbed(frame: pd.DataFrame, past: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """The frame with its later numbers replaced: rows shuffled and rescaled, so that order and level change."""
     other = frame.copy()
     numeric = list(frame.select_dtypes("number").columns)
-    future = frame[numeric].iloc[rng.permutation(np.arange(cut, len(frame)))].to_numpy(np.float64)
+    future = frame[numeric].iloc[rng.permutation(np.flatnonzero(~past))].to_numpy(np.float64)
     changed = frame[numeric].astype(np.float64)
-    changed.iloc[cut:] = future * rng.uniform(1.5, 2.5, (len(future), 1))
+    changed.iloc[np.flatnonzero(~past)] = future * rng.uniform(1.5, 2.5, (len(future), 1))
     other[numeric] = changed
     return other
 
@@ -149,16 +152,21 @@ def _differs(a: np.ndarray, b: np.ndarray, atol: float, rtol: float) -> np.ndarr
 
 
 def _collect(
-    found: dict[str, Leak], whole: pd.DataFrame, part: pd.DataFrame, cut: int, how: str, atol: float, rtol: float
+    found: dict[str, Leak],
+    whole: pd.DataFrame,
+    part: pd.DataFrame,
+    rows: np.ndarray,
+    where: tuple[str, str],
+    tolerance: tuple[float, float],
 ) -> None:
-    part = part.reindex(columns=whole.columns)
-    moved = _differs(whole.to_numpy(), part.to_numpy(), atol, rtol)
+    before, after = whole.iloc[rows].to_numpy(), part.reindex(columns=whole.columns).to_numpy()
+    moved = _differs(before, after, *tolerance)
     for column in np.flatnonzero(moved.any(axis=0)).tolist():
-        rows = np.flatnonzero(moved[:, column])
-        gap = np.abs(whole.iloc[rows, column].to_numpy() - part.iloc[rows, column].to_numpy())
+        places = np.flatnonzero(moved[:, column])
+        gap = np.abs(before[places, column] - after[places, column])
         change = float(np.nanmax(gap)) if np.isfinite(gap).any() else float("inf")
-        name, first = str(whole.columns[column]), int(rows[0])
+        name, first = str(whole.columns[column]), int(rows[places[0]])
         known = found.get(name)
         if known is None or first < known.row:
-            time = str(whole.index[first])
-            found[name] = Leak(name, first, time, cut, how, max(change, known.change if known else 0.0))
+            larger = change if known is None else max(change, known.change)
+            found[name] = Leak(name, first, str(whole.index[first]), *where, larger)

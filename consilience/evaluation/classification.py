@@ -61,6 +61,12 @@ def calibration_error(outcome: np.ndarray, proba: np.ndarray, n_bins: int = 10) 
     return float(np.abs(curve["mean"] - curve["frequency"]) @ curve["count"] / curve["count"].sum())
 
 
+def log_losses(y: np.ndarray, proba: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(n,) log loss of each row in nats; probabilities below the float64 epsilon count as it, as in scikit-learn."""
+    codes = np.searchsorted(classes, y)
+    return -np.log(np.clip(proba[np.arange(len(codes)), codes], np.finfo(np.float64).eps, 1.0))
+
+
 def resampled_scores(
     y: Any, proba: np.ndarray, classes: np.ndarray, step: np.ndarray, counts: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -76,10 +82,8 @@ def resampled_scores(
     """
     labels, proba, classes = read_proba(y, proba, classes)
     codes = np.searchsorted(classes, labels)
-    rows = np.arange(len(codes))
-    own = np.clip(proba[rows, codes], np.finfo(np.float64).eps, 1.0)
     brier = ((proba - np.eye(len(classes))[codes]) ** 2).sum(axis=1) / (2.0 if len(classes) == 2 else 1.0)
-    parts = {"log_loss": -np.log(own), "brier": brier, "accuracy": proba.argmax(axis=1) == codes}
+    parts = {"log_loss": log_losses(labels, proba, classes), "brier": brier, "accuracy": proba.argmax(axis=1) == codes}
     n_steps = counts.shape[1]
     total = counts @ np.bincount(step, minlength=n_steps).astype(np.float64)
     out = {name: counts @ np.bincount(step, part, n_steps) / total for name, part in parts.items()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from consilience.base import InvalidInput, TimeAxis, time_axis
 from consilience.evaluation.bootstrap import Interval, optimal_block_length, percentile_interval, stationary_bootstrap
-from consilience.evaluation.classification import classification_metrics, resampled_scores
+from consilience.evaluation.classification import classification_metrics, log_losses, resampled_scores
 from consilience.evaluation.out_of_fold import OutOfFold
 from consilience.evaluation.trading import StrategyReturns, positions, ratio, strategy_returns, trading_metrics
 
@@ -17,13 +17,20 @@ MAJORITY, BUY_AND_HOLD = "majority class", "buy and hold"
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One entry: metrics by name, and an interval for each that has one. A metric that does not exist is left out."""
+    """One entry: metrics by name, and an interval for each that has one. A metric that does not exist is left out.
+
+    ``strategy`` are its returns, ``losses`` (t,) its log loss per distinct time, ``rows`` (m,) the rows it was measured
+    on, ``proba`` (m, k) its probabilities there; the last three are None for buy-and-hold but for ``rows``.
+    """
 
     name: str
     metrics: dict[str, float]
     intervals: dict[str, Interval]
     baseline: bool = False
-    strategy: StrategyReturns | None = field(default=None, repr=False)
+    strategy: StrategyReturns = field(repr=False, kw_only=True)
+    losses: np.ndarray | None = field(default=None, repr=False)
+    proba: np.ndarray | None = field(default=None, repr=False)
+    rows: np.ndarray | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without the return series."""
@@ -151,14 +158,18 @@ def _row(
     metrics = {} if proba is None else classification_metrics(ground.y, proba, ground.classes)
     metrics |= strategy_metrics(strategy)
     replicates = {"sharpe": sharpe_replicates(strategy, ground.samples)}
+    losses = None
     if proba is not None:
+        losses = np.bincount(ground.step, log_losses(ground.y, proba, ground.classes)) / np.bincount(ground.step)
         replicates |= resampled_scores(ground.y, proba, ground.classes, ground.step, ground.counts)
     intervals = {
         key: percentile_interval(metrics[key], values, ground.level)
         for key, values in replicates.items()
         if key in metrics
     }
-    return LeaderboardRow(name, metrics, intervals, baseline, strategy)
+    return LeaderboardRow(
+        name, metrics, intervals, baseline, strategy=strategy, losses=losses, proba=proba, rows=ground.rows
+    )
 
 
 def strategy_metrics(strategy: StrategyReturns) -> dict[str, float]:
