@@ -155,12 +155,12 @@ def _covariances(
         + moved[:, :, None] * moved[:, None, :] * occupancy[:, None, None]
         + priors.means_weight * from_prior[:, :, None] * from_prior[:, None, :]
     )
-    weight = max(priors.covars_weight - d, 0.0)
+    prior_rows = max(priors.covars_weight - d, 0.0)
     prior = priors.covars_prior * np.eye(d)
     if old.covariance_type == "tied":
-        covariance = (prior + scatter.sum(axis=0)) / (weight + occupancy.sum())
+        covariance = (prior + scatter.sum(axis=0)) / (prior_rows + occupancy.sum())
     else:
-        covariance = (prior + scatter) / np.maximum(weight + occupancy, 1e-5)[:, None, None]
+        covariance = (prior + scatter) / np.maximum(prior_rows + occupancy, 1e-5)[:, None, None]
     return _positive_definite(0.5 * (covariance + np.swapaxes(covariance, -1, -2)), floor)
 
 
