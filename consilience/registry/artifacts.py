@@ -1,11 +1,11 @@
 """Artifacts in a local folder, each named by its content digest, each published whole or not at all."""
 
+import contextlib
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,7 @@ class LocalArtifacts:
         durable.sync_folder(final.parent)
         durable.step("parent synced")
 
-    @contextmanager
+    @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
         """A fresh folder that only this call writes to; whatever is left in it afterwards is removed."""
         own = self.root / "staging" / uuid.uuid4().hex
@@ -154,34 +154,37 @@ class LocalArtifacts:
                 durable.sync_folder(self.root / "trash")
 
     def empty_trash(self) -> int:
-        """Unlink what was discarded; gives the bytes freed."""
+        """Unlink what was discarded; gives the bytes freed. Several processes may do it at once."""
         freed = 0
         for path in (self.root / "trash").iterdir():
-            freed += folder_bytes(path)
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            freed += remove(path)
         return freed
 
-    def abandoned(self, older_than: float) -> list[Path]:
-        """Staging folders whose writer is gone, last touched more than that many seconds ago."""
+    def orphans(self, older_than: float) -> list[str]:
+        """Digests on the disk that have not been touched for that many seconds."""
+        limit = time.time() - older_than
         found = []
-        for path in (self.root / "staging").iterdir():
-            lock = path.with_suffix(".lock")
-            try:
-                old = time.time() - path.lstat().st_mtime >= older_than
-            except FileNotFoundError:
+        for digest in self.present():
+            with contextlib.suppress(FileNotFoundError):
+                if self.path(digest).lstat().st_ctime <= limit:
+                    found.append(digest)
+        return found
+
+    def clear_abandoned(self, older_than: float, *, dry_run: bool) -> tuple[list[str], int]:
+        """Remove staging folders whose writer is gone and that are older than so many seconds; names and bytes."""
+        names, freed = [], 0
+        for name in sorted({path.stem for path in (self.root / "staging").iterdir()}):
+            own = self.root / "staging" / name
+            lock = own.with_suffix(".lock")
+            if not _untouched(own if own.exists() else lock, older_than):
                 continue
-            if not old:
-                continue
-            if not lock.exists():
-                found.append(path)
-                continue
-            with durable.locked(lock, wait=False) as free:
-                if free:
-                    found.append(path)
-        return sorted(found)
+            with durable.locked(lock, wait=False) as free:  # held while removing: no writer can begin meanwhile
+                if free and own.exists():
+                    names.append(name)
+                    freed += folder_bytes(own) if dry_run else remove(own)
+                if free and not (dry_run and own.exists()):
+                    lock.unlink(missing_ok=True)
+        return names, freed
 
     def _describe(self, digest: str, manifest: Mapping[str, object]) -> Stored:
         files = manifest["files"]
@@ -193,7 +196,31 @@ class LocalArtifacts:
 
 
 def folder_bytes(path: Path) -> int:
-    """Bytes of all files below a path, links not followed."""
+    """Bytes of all files below a path, links not followed; what vanishes meanwhile does not count."""
     if path.is_symlink() or not path.is_dir():
+        return _size(path)
+    return sum(_size(Path(top) / name) for top, _, names in os.walk(path) for name in names)
+
+
+def remove(path: Path) -> int:
+    """Unlink a file or a whole folder; gives the bytes it had."""
+    size = folder_bytes(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    return size
+
+
+def _size(path: Path) -> int:
+    try:
         return path.lstat().st_size
-    return sum((Path(top) / name).lstat().st_size for top, _, names in os.walk(path) for name in names)
+    except FileNotFoundError:
+        return 0
+
+
+def _untouched(path: Path, seconds: float) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime >= seconds
+    except FileNotFoundError:
+        return False

@@ -6,9 +6,11 @@ model has. Chunks are written uncompressed, so the size of a file on the disk is
 small file cannot unfold into a large array.
 """
 
+import contextlib
+import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ def save(packed: Mapping[str, np.ndarray], folder: Path) -> None:
     """Write a checkpoint into a folder that does not exist yet and that no other process uses."""
     import orbax.checkpoint as ocp
 
-    with _lock:
+    with _lock, _quiet():
         _handler().save(folder.absolute(), args=ocp.args.PyTreeSave(dict(packed)))
     (folder / "commit_success.txt").unlink(missing_ok=True)  # it names the staging folder; only object stores need it
 
@@ -186,6 +188,18 @@ def _handler() -> Any:
         handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_zarr3=False, use_compression=False)
         _checkpointer = ocp.Checkpointer(handler)
     return _checkpointer
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax warns at every save that it merges no OCDBT files; there are none to merge."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def describe(packed: Mapping[str, np.ndarray]) -> dict[str, int]:

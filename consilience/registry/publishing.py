@@ -60,6 +60,7 @@ def publish(database: Database, artifacts: LocalArtifacts, state: State, asked: 
     digests = [part.digest for part in parts]
     with database.writing() as connection:
         metadata = Metadata(connection)
+        metadata.lock_artifacts(exclusive=False)  # a gc that is deciding now has decided before this lease begins
         known = metadata.manifests(digests)
         lease = metadata.add_lease(digests, f"publish by {clock.user()}", _LEASE_SECONDS)
     durable.step("leased")

@@ -1,18 +1,20 @@
 """The registry: immutable versions of fitted predictors, and what is known about each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from consilience.base import ConsilienceError, State, invalid, restore
-from consilience.registry import comparing, durable, publishing, stages
+from consilience.registry import clock, comparing, durable, publishing, retention, stages
 from consilience.registry.artifacts import LocalArtifacts
 from consilience.registry.database import Database
 from consilience.registry.errors import RegistryError, VersionNotFound
 from consilience.registry.metadata import Event, Metadata
 from consilience.registry.names import check_name, parse_ref
+from consilience.registry.policies import Policy
 from consilience.registry.version import Version
 
 
@@ -266,6 +268,32 @@ class Registry:
     ) -> Version:
         """Move a pointer back to where it was before its last move; one row changes. Gives the version it is at now."""
         return stages.rollback(self.database, name, pointer, reason=reason, who=who, expected=expected)
+
+    @contextmanager
+    def lease(self, ref: str, *, holder: str | None = None, seconds: float = 3600.0) -> Iterator[Version]:
+        """Keep a version's artifacts from gc while the block runs, and no longer than that many seconds."""
+        with self.database.writing() as connection:
+            metadata = Metadata(connection)
+            metadata.lock_artifacts(exclusive=False)
+            version = metadata.resolve(parse_ref(ref))
+            lease = metadata.add_lease([version.digest], holder or clock.user(), seconds)
+        try:
+            yield version
+        finally:
+            with self.database.writing() as connection:
+                Metadata(connection).end_lease(lease)
+
+    def gc(self, *policies: Policy, dry_run: bool = True, grace: float | str = "1d") -> retention.Collected:
+        """Give up the versions that no policy keeps, and clear away what nobody uses.
+
+        Parameters
+        ----------
+        policies : any one of them keeps a version (``KeepLatest(5), KeepBest("auc"), KeepStages(), KeepNewer("90d")``);
+            without any, no version is given up. Versions at a pointer, under a lease, or parents of kept ones are kept.
+        dry_run : only say what would be done.
+        grace : how long an artifact must have been found unused before it is removed: seconds, or text like ``"7d"``.
+        """
+        return retention.collect(self.database, self.artifacts, dry_run=dry_run, grace=grace, policies=policies)
 
     def close(self) -> None:
         """Close the connections; the registry can be used again afterwards."""
