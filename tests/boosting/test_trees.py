@@ -58,7 +58,7 @@ def test_several_classes_stop_early_together(kind):
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_balanced_classes_weigh_the_same(kind):
-    X, y = market(600)
+    X, _ = market(600)
     rare = (X["f0"].to_numpy() > 1.2).astype(int)
     plain = kind(n_jobs=1).fit(X, rare).predict_proba(X)[:, 1].mean()
     balanced = kind(n_jobs=1, class_weight="balanced").fit(X, rare)
@@ -70,7 +70,7 @@ def test_balanced_classes_weigh_the_same(kind):
 
 @pytest.mark.parametrize("kind", CLASSIFIERS + REGRESSORS)
 def test_importances_name_the_feature_that_matters(kind):
-    X, y = market(500)
+    X, _ = market(500)
     model = kind(n_jobs=1).fit(X, X["f2"] > 0)
     assert isinstance(model.feature_importances_, pd.Series)
     assert model.feature_importances_.idxmax() == "f2"
@@ -177,7 +177,8 @@ def test_stored_forests_are_checked():
 
 
 def test_importing_the_package_imports_no_library():
-    code = "import sys, consilience.boosting as b; print([m for m in ('xgboost', 'lightgbm', 'keras', 'sklearn') if m in sys.modules])"
+    heavy = ("xgboost", "lightgbm", "keras", "sklearn")
+    code = f"import sys, consilience.boosting as b; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

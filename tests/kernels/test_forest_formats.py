@@ -44,6 +44,7 @@ def test_xgboost(objective, booster):
         "booster": booster,
         "max_depth": 5,
         "verbosity": 0,
+        "nthread": 1,
         "rate_drop": 0.2,
         "quantile_alpha": 0.3,
     }
@@ -63,7 +64,13 @@ def test_xgboost(objective, booster):
 @pytest.mark.parametrize("objective", ["binary", "multiclass", "regression", "regression_l1", "huber", "quantile"])
 def test_lightgbm(objective, missing, zero_as_missing):
     X, y = data(missing=missing)
-    params = {"objective": objective, "verbose": -1, "zero_as_missing": zero_as_missing, "num_leaves": 12}
+    params = {
+        "objective": objective,
+        "verbose": -1,
+        "num_threads": 1,
+        "zero_as_missing": zero_as_missing,
+        "num_leaves": 12,
+    }
     if objective == "multiclass":
         params["num_class"] = 3
     model = lgb.train(params, lgb.Dataset(X, target("multi" if objective == "multiclass" else objective, y)), 40)
@@ -80,6 +87,7 @@ def test_lightgbm_boosting_types(boosting):
     params = {
         "objective": "regression",
         "verbose": -1,
+        "num_threads": 1,
         "boosting": boosting,
         "bagging_freq": 1,
         "bagging_fraction": 0.6,
@@ -101,7 +109,7 @@ def test_sklearn(missing):
 def test_thresholds_are_met_exactly():
     """Values on and next to a split go where the library sends them (float32 in XGBoost and scikit-learn)."""
     X, y = data(missing=0.0)
-    model = xgb.train({"max_depth": 4, "verbosity": 0}, xgb.DMatrix(X, y), 10)
+    model = xgb.train({"max_depth": 4, "verbosity": 0, "nthread": 1}, xgb.DMatrix(X, y), 10)
     forest = read_xgboost(model.save_raw("json")).forest
     cuts = np.unique(forest.threshold[forest.feature >= 0])
     values = np.concatenate(
@@ -117,22 +125,22 @@ def test_what_is_not_supported_is_named():
     codes = np.abs(X[:, :1] * 3).astype(int)
     mixed = np.column_stack([codes, X[:, 1:]])
     model = lgb.train(
-        {"verbose": -1, "min_data_per_group": 1, "cat_smooth": 0},
+        {"verbose": -1, "num_threads": 1, "min_data_per_group": 1, "cat_smooth": 0},
         lgb.Dataset(mixed, y + codes[:, 0], categorical_feature=[0]),
         5,
     )
     with pytest.raises(InvalidState, match="categorical"):
         read_lightgbm(model.model_to_string())
-    model = lgb.train({"verbose": -1, "linear_tree": True}, lgb.Dataset(X, y), 5)
+    model = lgb.train({"verbose": -1, "num_threads": 1, "linear_tree": True}, lgb.Dataset(X, y), 5)
     with pytest.raises(InvalidState, match="linear"):
         read_lightgbm(model.model_to_string())
-    model = xgb.train({"objective": "count:poisson", "verbosity": 0}, xgb.DMatrix(X, np.abs(y)), 2)
+    model = xgb.train({"objective": "count:poisson", "verbosity": 0, "nthread": 1}, xgb.DMatrix(X, np.abs(y)), 2)
     with pytest.raises(InvalidState, match="count:poisson"):
         read_xgboost(model.save_raw("json"))
     types = ["c"] + ["q"] * 5
     matrix = xgb.DMatrix(mixed, y + codes[:, 0], feature_types=types, enable_categorical=True)
     with pytest.raises(InvalidState, match="categorical"):
-        read_xgboost(xgb.train({"verbosity": 0, "max_cat_to_onehot": 1}, matrix, 5).save_raw("json"))
+        read_xgboost(xgb.train({"verbosity": 0, "nthread": 1, "max_cat_to_onehot": 1}, matrix, 5).save_raw("json"))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +156,10 @@ def test_other_texts_are_refused(text):
 def test_damaged_texts_never_crash():
     X, y = data(n=200)
     rng = np.random.default_rng(0)
-    json_text = bytes(xgb.train({"max_depth": 3, "verbosity": 0}, xgb.DMatrix(X, y), 3).save_raw("json"))
-    plain_text = lgb.train({"verbose": -1, "num_leaves": 6}, lgb.Dataset(X, y), 3).model_to_string().encode()
+    json_text = bytes(xgb.train({"max_depth": 3, "verbosity": 0, "nthread": 1}, xgb.DMatrix(X, y), 3).save_raw("json"))
+    plain_text = (
+        lgb.train({"verbose": -1, "num_threads": 1, "num_leaves": 6}, lgb.Dataset(X, y), 3).model_to_string().encode()
+    )
     for text, read in ((json_text, read_xgboost), (plain_text, lambda data: read_lightgbm(data.decode("latin1")))):
         for _ in range(150):
             damaged = bytearray(text)
