@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import keras
-
 from consilience.keras_models.architecture import body
 from consilience.keras_models.layers import CausalConvolutionBlock, SequencePooling
 from consilience.keras_models.sequence import SequenceClassifier, SequenceRegressor

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import keras
-
 from consilience.keras_models.architecture import body
-from consilience.keras_models.layers import CausalLSTM, SequencePooling
+from consilience.keras_models.layers import CausalLSTM, SequencePooling, StepDropout
 from consilience.keras_models.sequence import SequenceClassifier, SequenceRegressor
 
 _OPTIONS = ("units", "layers", "dropout")
@@ -17,7 +15,7 @@ def lstm_body(x: Any, lengths: Any, options: dict[str, Any]) -> Any:
     for number in range(options["layers"]):
         x = CausalLSTM(options["units"], name=f"lstm_{number}")(x)
         if options["dropout"]:
-            x = keras.layers.Dropout(options["dropout"], name=f"drop_{number}")(x)
+            x = StepDropout(options["dropout"], name=f"drop_{number}")(x)
     return SequencePooling(options["pooling"], name="pool")(x, lengths)
 
 

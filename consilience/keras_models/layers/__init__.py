@@ -5,13 +5,15 @@ layer here is causal, so padding cannot reach an output that is used.
 """
 
 from consilience.keras_models.layers.attention import CausalSelfAttention, TransformerBlock
-from consilience.keras_models.layers.convolution import CausalConvolutionBlock
+from consilience.keras_models.layers.convolution import CausalConvolution, CausalConvolutionBlock
+from consilience.keras_models.layers.dropout import StepDropout
 from consilience.keras_models.layers.gate import FeatureGate
 from consilience.keras_models.layers.pooling import SequencePooling
 from consilience.keras_models.layers.positions import LearnedPositions, SinusoidalPositions, rotate
 from consilience.keras_models.layers.recurrent import CausalLSTM
 
 __all__ = [
+    "CausalConvolution",
     "CausalConvolutionBlock",
     "CausalLSTM",
     "CausalSelfAttention",
@@ -19,6 +21,7 @@ __all__ = [
     "LearnedPositions",
     "SequencePooling",
     "SinusoidalPositions",
+    "StepDropout",
     "TransformerBlock",
     "rotate",
 ]

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from consilience.keras_models.device import accelerated
+from consilience.keras_models.layers.dropout import StepDropout
 from consilience.keras_models.layers.positions import rotate
 
 
@@ -82,7 +83,7 @@ class TransformerBlock(keras.layers.Layer):
         self.norm_attention = keras.layers.LayerNormalization(epsilon=1e-5, name="norm_attention", dtype=policy)
         self.attention = CausalSelfAttention(heads, rotary, name="attention", dtype=policy)
         self.norm_forward = keras.layers.LayerNormalization(epsilon=1e-5, name="norm_forward", dtype=policy)
-        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=policy)
+        self.drop = StepDropout(dropout, name="drop", dtype=policy)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         width = input_shape[-1]

@@ -48,17 +48,17 @@ class CausalLSTM(keras.layers.Layer):
         units = self.units
         projected = ops.transpose(ops.add(ops.matmul(x, kernel), bias), (1, 0, 2))
 
-        def step(carry: tuple[Any, Any], z: Any) -> tuple[tuple[Any, Any], Any]:
+        def step(carry: tuple[Any, Any], z: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
             hidden, memory = carry
             z = z + ops.matmul(hidden, recurrent)
             gates = ops.sigmoid(z)
             candidate = ops.tanh(z[:, 2 * units : 3 * units])
             memory = gates[:, units : 2 * units] * memory + gates[:, :units] * candidate
             hidden = gates[:, 3 * units :] * ops.tanh(memory)
-            return (hidden, memory), hidden
+            return (hidden, memory), (hidden, memory)  # TensorFlow's scan wants outputs built like the carry
 
         zero = ops.zeros_like(projected[0, :, :units])
-        _, hidden = ops.scan(step, (zero, zero), projected)
+        _, (hidden, _) = ops.scan(step, (zero, zero), projected)
         return ops.transpose(hidden, (1, 0, 2))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
