@@ -87,6 +87,7 @@ def _register(
         for part in stored:
             artifacts.require(part.digest)
             metadata.put_artifact(part.digest, part.manifest, part.total_bytes, part.children)
+        durable.step("artifacts recorded")
         metadata.end_lease(lease)
         metadata.lock_name(asked.name)
         for same in metadata.versions(asked.name, digest=stored[-1].digest):
