@@ -1,4 +1,4 @@
-"""Exact float64 Lorentzian distances, one pair at a time, and the slow search that proves nothing and needs no proof.
+"""Exact float64 Lorentzian distances, one pair at a time.
 
 d(x, y) = Σ log(1+|xᵢ−yᵢ|) = log Π(1+|xᵢ−yᵢ|). The product minus one, s, is carried instead of the product: with
 a = |xᵢ−yᵢ|, s ← s + a(1+s) adds only positive terms, so its relative error stays near 4·D·2⁻⁵³ at every scale, and a
@@ -32,29 +32,16 @@ def distance(x: np.ndarray, y: np.ndarray) -> float:
 
 @njit(cache=True, nogil=True)
 def insert(distances: np.ndarray, indices: np.ndarray, d: float, index: int) -> None:
-    """Put (d, index) into its place in an ascending list whose last entry it replaces; equal d go by index."""
+    """Put (d, index) into its place in an ascending list, if it is better than the last entry; equal d go by index."""
     place = distances.shape[0] - 1
+    if not (d < distances[place] or (d == distances[place] and index < indices[place])):
+        return
     while place > 0 and (distances[place - 1] > d or (distances[place - 1] == d and indices[place - 1] > index)):
         distances[place] = distances[place - 1]
         indices[place] = indices[place - 1]
         place -= 1
     distances[place] = d
     indices[place] = index
-
-
-@njit(cache=True, nogil=True)
-def exact_neighbors(
-    reference: np.ndarray, queries: np.ndarray, start: int, stop: int, distances: np.ndarray, indices: np.ndarray
-) -> None:
-    """Fill rows start:stop of distances and indices (m, k) with the k nearest rows of reference (n, d)."""
-    k = distances.shape[1]
-    for q in range(start, stop):
-        distances[q, :] = np.inf
-        indices[q, :] = np.iinfo(np.int64).max
-        for r in range(reference.shape[0]):
-            d = distance(queries[q], reference[r])
-            if d < distances[q, k - 1] or (d == distances[q, k - 1] and r < indices[q, k - 1]):
-                insert(distances[q], indices[q], d, r)
 
 
 @njit(cache=True, nogil=True)

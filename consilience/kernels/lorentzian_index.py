@@ -4,8 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from consilience.kernels import _lorentzian_exact
+from consilience.base import invalid
+from consilience.kernels import _lorentzian_scan, _lorentzian_tree
+from consilience.kernels._lorentzian_lanes import GROUP, LANES
 from consilience.kernels.lorentzian_input import count, in_chunks, matrix, threads
+from consilience.kernels.lorentzian_tree import compact_order
+
+_SPARE = 2  # candidates beyond k: with fewer, near-ties go through a second scan; with more, each query costs more
+_TREE_FROM = 8192  # rows; below it a scan of everything is too quick to improve on
+_WORTH_PRUNING = 0.4  # of all blocks visited: visiting by choice costs about twice as much as in passing
+_CHUNK = 1024  # queries that are answered together
 
 
 class LorentzianIndex:
@@ -14,7 +22,13 @@ class LorentzianIndex:
     Parameters
     ----------
     reference : (n, d) finite numbers, at any scale; copied where it is not C-ordered float64.
+    method : "brute" measures every row, "tree" skips blocks of rows that cannot hold a neighbour, "auto" tries the tree
+        on a sample of large references and takes it where it skips enough. The results are the same.
     n_threads : threads at most; None for all. Results do not depend on it.
+
+    Attributes
+    ----------
+    method_ : "brute" or "tree", the one in use.
 
     Raises
     ------
@@ -28,9 +42,23 @@ class LorentzianIndex:
     [[1, 0]]
     """
 
-    def __init__(self, reference: Any, *, n_threads: int | None = None) -> None:
-        self.reference = matrix(reference, "reference", "LorentzianIndex")
-        self.n_threads = threads(n_threads, "LorentzianIndex")
+    def __init__(self, reference: Any, *, method: str = "auto", n_threads: int | None = None) -> None:
+        owner = "LorentzianIndex"
+        if method not in ("auto", "brute", "tree"):
+            raise invalid("method", owner, "'auto', 'brute' or 'tree'", method)
+        self.reference = matrix(reference, "reference", owner)
+        self.n_threads = threads(n_threads, owner)
+        n, d = self.shape
+        if n >= 2**31:
+            raise invalid("reference", owner, "fewer than 2**31 rows", f"{n} rows")
+        # Any centre is right; the middle keeps float32's error small where the rows are.
+        self._center = np.median(self.reference[:: max(1, n // 512)], axis=0)
+        tree = method == "tree" or (method == "auto" and n >= _TREE_FROM)
+        self._order = compact_order(self._float32(self.reference)) if tree else np.arange(n, dtype=np.int64)
+        self._blocks = _aligned((-(-n // LANES), d, LANES))
+        self._pack()
+        self._boxes = self._make_boxes() if tree else None
+        self.method_ = "tree" if tree and (method == "tree" or self._visited() < _WORTH_PRUNING) else "brute"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,14 +80,90 @@ class LorentzianIndex:
         n, d = self.shape
         rows = matrix(queries, "queries", "LorentzianIndex.query", d)
         k = count(k, "k", "LorentzianIndex.query", n, ", the number of reference rows")
-        distances = np.empty((len(rows), k))
-        indices = np.empty((len(rows), k), np.int64)
+        distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
 
         def work(start: int, stop: int) -> None:
-            _lorentzian_exact.exact_neighbors(self.reference, rows, start, stop, distances, indices)
+            for first in range(start, stop, _CHUNK):
+                self._answer(rows, np.arange(first, min(stop, first + _CHUNK)), distances, indices)
 
         in_chunks(work, len(rows), float(len(rows)) * n * d, self.n_threads)
         return distances, indices
+
+    def _answer(self, rows: np.ndarray, wanted: np.ndarray, distances: np.ndarray, indices: np.ndarray) -> None:
+        """Fill the wanted rows of distances and indices."""
+        prepared = self.reference, self._order, self._center
+        wanted, keys, places, _ = self._candidates(rows, wanted, min(distances.shape[1] + _SPARE, len(self._order)))
+        proven = np.empty(len(wanted), bool)
+        _lorentzian_scan.settle(*prepared, rows, wanted, keys, places, distances, indices, proven)
+        if not proven.all():
+            _lorentzian_scan.search_again(*prepared, self._blocks, rows, wanted[~proven], distances, indices)
+
+    def _candidates(
+        self, rows: np.ndarray, wanted: np.ndarray, n_candidates: int, shrink: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """The wanted queries in the order in which they were answered, their keys and places, and blocks visited."""
+        few = len(wanted) < GROUP
+        if self.method_ == "tree" and not few:
+            wanted = wanted[np.argsort(self._homes(rows, wanted), kind="stable")]
+        grouped = self._grouped(rows, wanted, 1 if few else GROUP)
+        n_lanes = grouped.shape[0] * grouped.shape[2]
+        keys = np.full((n_lanes, n_candidates), np.inf, np.float32)
+        places = np.zeros((n_lanes, n_candidates), np.int32)
+        limits = np.full(n_lanes, np.inf, np.float32)
+        limits[len(wanted) :] = -1.0  # those that only fill up the last group keep nothing
+        visited = len(self._blocks) * len(grouped)
+        if self.method_ == "tree" and not few:
+            visited = _lorentzian_tree.pruned_scan(self._blocks, self._boxes, grouped, limits, keys, places, shrink)
+        else:
+            _lorentzian_scan.scan(self._blocks, grouped, limits, keys, places)
+        return wanted, keys, places, visited
+
+    # -- preparation -------------------------------------------------------------------------------------------
+
+    def _pack(self) -> None:
+        def work(start: int, stop: int) -> None:
+            _lorentzian_scan.pack(self.reference, self._order, self._center, start, stop, self._blocks)
+
+        in_chunks(work, len(self._blocks), float(self.reference.size), self.n_threads)
+
+    def _make_boxes(self) -> np.ndarray:
+        n_blocks, d = self._blocks.shape[:2]
+        boxes = _aligned((-(-n_blocks // LANES), d, 2, LANES))
+        _lorentzian_tree.make_boxes(self._blocks, boxes)
+        return boxes
+
+    def _visited(self) -> float:
+        """The share of blocks that 64 queries, taken from the reference itself, visit."""
+        n = len(self._order)
+        starts = np.linspace(0, n - 1, 16).astype(np.int64)
+        places = np.minimum(starts[:, None] + np.arange(GROUP) * (LANES // 2), n - 1).ravel()
+        self.method_ = "tree"
+        visited = self._candidates(self.reference, self._order[places], 8 + _SPARE)[3]
+        return visited / (len(starts) * len(self._blocks))
+
+    def _float32(self, values: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            centred = np.clip(values - self._center, -_lorentzian_scan.WIDEST, _lorentzian_scan.WIDEST)
+        return centred.astype(np.float32)
+
+    def _grouped(self, rows: np.ndarray, wanted: np.ndarray, group: int) -> np.ndarray:
+        grouped = np.empty((-(-len(wanted) // group), rows.shape[1], group), np.float32)
+        _lorentzian_scan.group_queries(rows, wanted, self._center, group, grouped)
+        return grouped
+
+    def _homes(self, rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        grouped = self._grouped(rows, wanted, GROUP)
+        homes = np.empty(len(grouped) * GROUP, np.int64)
+        _lorentzian_tree.nearest_boxes(self._boxes, grouped, homes)
+        return homes[: len(wanted)]
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """An uninitialised float32 array that starts on a cache line, so that no vector straddles two."""
+    size = int(np.prod(shape))
+    raw = np.empty(size + 16, np.float32)
+    start = (-raw.ctypes.data // 4) % 16
+    return raw[start : start + size].reshape(shape)
 
 
 def lorentzian_neighbors(
@@ -73,4 +177,6 @@ def lorentzian_neighbors(
     >>> lorentzian_neighbors([[0.0], [1.0], [5.0]], [[4.0]], k=1)[1].tolist()
     [[2]]
     """
-    return LorentzianIndex(reference, n_threads=n_threads).query(queries, k)
+    # A tree takes longer to build than a scan for some thousand queries.
+    method = "auto" if len(queries) >= 4096 else "brute"
+    return LorentzianIndex(reference, method=method, n_threads=n_threads).query(queries, k)

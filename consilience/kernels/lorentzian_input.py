@@ -33,7 +33,9 @@ def matrix(value: Any, parameter: str, owner: str, n_features: int | None = None
         raise invalid(parameter, owner, "a matrix with at least one row and one feature", f"shape {array.shape}")
     if n_features is not None and array.shape[1] != n_features:
         raise invalid(parameter, owner, f"a matrix with {n_features} features", f"{array.shape[1]} features")
-    if not np.isfinite(array.sum()) and not np.isfinite(array).all():  # the sum alone is cheap, and may overflow
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(array.sum())  # cheap; a sum of finite numbers may overflow too
+    if suspicious and not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0].tolist()
         raise invalid(parameter, owner, "finite", f"{array[row, column]} in row {row}, column {column}")
     return array

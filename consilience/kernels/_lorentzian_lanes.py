@@ -1,0 +1,266 @@
+"""Explicit vector code: 64 reference rows at a time against one or four queries.
+
+Numba's autovectoriser leaves these loops scalar, so each is written as LLVM vector instructions. LLVM cuts the 16-lane
+vectors into what the machine has (one AVX-512 register, two of AVX, four of SSE or NEON); nothing here asks for a
+processor feature. Each function has a NumPy twin, used when the JIT is disabled.
+
+Layouts (float32, flat): a block is (d, 64), feature by feature; a box block is (d, 2, 64), lower then upper edges; a
+group of g queries is (d, g). Sums of logarithms are carried as products that start at ``START``, a power of two, so
+that they span e^158 before they overflow to infinity, which only ever says "far".
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 64
+GROUP = 4
+START = 2.0**-100
+
+_WIDTH = 16
+_VECTORS = LANES // _WIDTH
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, _WIDTH)
+_SIZE = ir.IntType(64)
+
+
+def _constant(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [ir.Constant(_FLOAT, value)] * _WIDTH)
+
+
+def _call(builder: Any, name: str, *operands: Any) -> Any:
+    """One of LLVM's vector intrinsics, as ``fabs`` or ``fmuladd`` (fused where the machine can, else two steps)."""
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(operands))
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{_WIDTH}f32")
+    return builder.call(function, operands)
+
+
+def _load(builder: Any, base: Any, offset: Any, vector: int) -> Any:
+    """Lanes of one vector, the ``vector``-th after ``offset`` floats."""
+    place = builder.gep(base, [builder.add(offset, ir.Constant(_SIZE, vector * _WIDTH))])
+    return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+
+
+def _spread(builder: Any, base: Any, offset: Any) -> Any:
+    """One float in every lane."""
+    value = builder.load(builder.gep(base, [offset]), align=4)
+    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), _WIDTH), [ir.Constant(ir.IntType(32), 0)] * _WIDTH)
+    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
+
+
+def _point_gap(builder: Any, base: Any, offset: Any, vector: int) -> Callable[[Any], Any]:
+    """|x − q| for the block's rows."""
+    rows = _load(builder, base, offset, vector)
+    return lambda query: _call(builder, "fabs", builder.fsub(rows, query))
+
+
+def _box_gap(builder: Any, base: Any, offset: Any, vector: int) -> Callable[[Any], Any]:
+    """max(low − q, q − high, 0): the nearest that any row of the box can be."""
+    low, high = _load(builder, base, offset, vector), _load(builder, base, offset, vector + _VECTORS)
+
+    def gap(query: Any) -> Any:
+        below, above = builder.fsub(low, query), builder.fsub(query, high)
+        most = builder.select(builder.fcmp_ordered(">", below, above), below, above)
+        return builder.select(builder.fcmp_ordered(">", most, _constant(0.0)), most, _constant(0.0))
+
+    return gap
+
+
+def _products(
+    builder: Any, gap: Any, row_size: int, base: Any, start: Any, queries: Any, first: Any, n_features: Any, group: int
+) -> list[list[Any]]:
+    """The loop over features: products[query][vector] of 1 + gap."""
+    before = builder.block
+    loop = builder.append_basic_block("features")
+    after = builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    feature = builder.phi(_SIZE)
+    feature.add_incoming(ir.Constant(_SIZE, 0), before)
+    carried = [[builder.phi(_VECTOR) for _ in range(_VECTORS)] for _ in range(group)]
+    offset = builder.add(start, builder.mul(feature, ir.Constant(_SIZE, row_size)))
+    gaps = [gap(builder, base, offset, vector) for vector in range(_VECTORS)]
+    grown = []
+    for q in range(group):
+        place = builder.add(first, builder.add(builder.mul(feature, ir.Constant(_SIZE, group)), ir.Constant(_SIZE, q)))
+        query = _spread(builder, queries, place)
+        grown.append([_call(builder, "fmuladd", p, gap(query), p) for p, gap in zip(carried[q], gaps)])
+    following = builder.add(feature, ir.Constant(_SIZE, 1))
+    feature.add_incoming(following, builder.block)
+    for phis, values in zip(carried, grown):
+        for phi, value in zip(phis, values):
+            phi.add_incoming(_constant(START), before)
+            phi.add_incoming(value, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, n_features), loop, after)
+    builder.position_at_end(after)
+    return grown
+
+
+def _store(builder: Any, products: list[list[Any]], out: Any, start: Any, stride: Any) -> None:
+    for q, vectors in enumerate(products):
+        offset = builder.add(start, builder.mul(stride, ir.Constant(_SIZE, q)))
+        for vector, value in enumerate(vectors):
+            place = builder.gep(out, [builder.add(offset, ir.Constant(_SIZE, vector * _WIDTH))])
+            builder.store(value, builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+
+
+def _mask(builder: Any, vectors: list[Any], limit: Any) -> Any:
+    """64 bits, one per lane: is the product below the limit?"""
+    bits = ir.Constant(_SIZE, 0)
+    for vector, value in enumerate(vectors):
+        below = builder.fcmp_ordered("<", value, limit)
+        part = builder.zext(builder.bitcast(below, ir.IntType(_WIDTH)), _SIZE)
+        bits = builder.or_(bits, builder.shl(part, ir.Constant(_SIZE, vector * _WIDTH)))
+    return bits
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, value: Any) -> Any:
+    return context.make_array(array_type)(context, builder, value).data
+
+
+def _make_below(group: int) -> Any:
+    """below(blocks, start, queries, first, n_features, limits, at, products, masks) -> whether any lane is below.
+
+    Only then masks (group,) holds one bit per lane, and products (group · 64,) those of the queries with a bit set.
+    """
+
+    def below(
+        typing: Any,
+        blocks: Any,
+        start: Any,
+        queries: Any,
+        first: Any,
+        n_features: Any,
+        limits: Any,
+        at: Any,
+        products: Any,
+        masks: Any,
+    ) -> Any:
+        size = types.intp
+        signature = types.uint64(blocks, size, queries, size, size, limits, size, products, masks)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            base, asked, bound, kept, found = (
+                _pointer(context, builder, sig.args[i], args[i]) for i in (0, 2, 5, 7, 8)
+            )
+            grown = _products(builder, _point_gap, LANES, base, args[1], asked, args[3], args[4], group)
+            bits = []
+            for q, vectors in enumerate(grown):
+                limit = _spread(builder, bound, builder.add(args[6], ir.Constant(_SIZE, q)))
+                bits.append(_mask(builder, vectors, limit))
+            any_below = bits[0]
+            for more in bits[1:]:
+                any_below = builder.or_(any_below, more)
+            # Most blocks have nothing to offer, and then nothing is written.
+            zero = ir.Constant(_SIZE, 0)
+            with builder.if_then(builder.icmp_unsigned("!=", any_below, zero), likely=False):
+                for q, vectors in enumerate(grown):
+                    builder.store(bits[q], builder.gep(found, [ir.Constant(_SIZE, q)]))
+                    with builder.if_then(builder.icmp_unsigned("!=", bits[q], zero)):
+                        _store(builder, [vectors], kept, ir.Constant(_SIZE, q * LANES), zero)
+            return any_below
+
+        return signature, generate
+
+    return intrinsic(below)
+
+
+def _make_bounds(group: int) -> Any:
+    """bounds(boxes, start, queries, first, n_features, out, at, stride) writes (group, 64) products."""
+
+    def bounds(
+        typing: Any, boxes: Any, start: Any, queries: Any, first: Any, n_features: Any, out: Any, at: Any, stride: Any
+    ) -> Any:
+        signature = types.void(boxes, types.intp, queries, types.intp, types.intp, out, types.intp, types.intp)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            base, asked, kept = (_pointer(context, builder, sig.args[i], args[i]) for i in (0, 2, 5))
+            products = _products(builder, _box_gap, 2 * LANES, base, args[1], asked, args[3], args[4], group)
+            _store(builder, products, kept, args[6], args[7])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return intrinsic(bounds)
+
+
+@intrinsic
+def _trailing_zeros(typing: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+def _below_in_numpy(group: int) -> Callable[..., int]:
+    def below(
+        blocks: np.ndarray,
+        start: int,
+        queries: np.ndarray,
+        first: int,
+        n_features: int,
+        limits: np.ndarray,
+        at: int,
+        products: np.ndarray,
+        masks: np.ndarray,
+    ) -> int:
+        rows = blocks[start : start + n_features * LANES].reshape(n_features, 1, LANES)
+        asked = queries[first : first + n_features * group].reshape(n_features, group, 1)
+        grown = _grown(np.abs(rows - asked))
+        products[: group * LANES] = grown.ravel()
+        bits = grown < limits[at : at + group, None]
+        masks[:group] = [np.packbits(row, bitorder="little").view(np.uint64)[0] for row in bits]
+        return int(bits.any())
+
+    return below
+
+
+def _bounds_in_numpy(
+    boxes: np.ndarray,
+    start: int,
+    queries: np.ndarray,
+    first: int,
+    n_features: int,
+    out: np.ndarray,
+    at: int,
+    stride: int,
+) -> None:
+    edges = boxes[start : start + n_features * 2 * LANES].reshape(n_features, 2, LANES)
+    asked = queries[first : first + n_features * GROUP].reshape(n_features, GROUP, 1)
+    gaps = np.maximum(np.maximum(edges[:, None, 0] - asked, asked - edges[:, None, 1]), np.float32(0))
+    for q, row in enumerate(_grown(gaps)):
+        out[at + q * stride : at + q * stride + LANES] = row
+
+
+def _grown(gaps: np.ndarray) -> np.ndarray:
+    """START · Π(1+gap) over the first axis, in float32, feature by feature."""
+    products = np.full(gaps.shape[1:], START, np.float32)
+    with np.errstate(over="ignore"):
+        for gap in gaps:
+            products = products * gap + products
+    return products
+
+
+if config.DISABLE_JIT:
+    below4, below1 = _below_in_numpy(4), _below_in_numpy(1)
+    bounds4 = _bounds_in_numpy
+
+    def lowest_bit(bits: np.uint64) -> Any:
+        """The position of the lowest set bit; ``bits`` is not 0."""
+        value = int(bits)
+        return (value & -value).bit_length() - 1
+
+else:
+    below4, below1 = _make_below(4), _make_below(1)
+    bounds4 = _make_bounds(GROUP)
+
+    @njit(cache=True, nogil=True)
+    def lowest_bit(bits: np.uint64) -> Any:
+        """The position of the lowest set bit; ``bits`` is not 0."""
+        return np.int64(_trailing_zeros(bits))

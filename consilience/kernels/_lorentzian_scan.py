@@ -1,0 +1,212 @@
+"""Exact nearest neighbours: a float32 filter that keeps a few candidates per query, then float64 on those.
+
+Why the answer is exact. With u = 2⁻²⁴, rows and queries centred and rounded to float32, the computed product p of a
+pair overestimates the true one at most by ln p ≤ d + E, where E = u·Σ(2|qᵢ−cᵢ|+5)·1.01: rounding x and q moves |x−q| by
+at most u(|x|+|q|) ≤ u(2|q|+|x−q|), which 1+|x−q| divides, subtracting adds u|x−q|, and the product rounds twice. So a
+row whose p is at least P has d ≥ ln P − E. The filter keeps the c > k smallest p; when the k-th exact distance among
+them is below ln P − E for the largest kept P, no other row can be nearer: proven. Otherwise (ties, duplicates,
+near-ties) the query scans again for every row with ln p ≤ d_k + E, each measured exactly; where float32 products cannot
+hold even that, every row is measured.
+"""
+
+import numpy as np
+from numba import njit
+
+from consilience.kernels._lorentzian_exact import distance, insert
+from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, lowest_bit
+
+WIDEST = 1e37  # float32 coordinates are cut here, so that no difference overflows: a cut only brings rows nearer
+_TILE = 4096  # floats of reference that stay in the first-level cache while the queries pass over them
+_UNIT = 2.0**-24
+_MORE = 1.0 + 1e-12  # covers the rounding of a float64 distance
+_LARGEST = 3.4e38
+_ALL_LANES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_NO_ROW = np.iinfo(np.int64).max
+_INSERTION = 24  # up to here a sorted list is quicker than a heap
+
+
+@njit(cache=True, nogil=True)
+def pack(reference: np.ndarray, order: np.ndarray, center: np.ndarray, start: int, stop: int, out: np.ndarray) -> None:
+    """Write blocks start:stop of ``out`` (n_blocks, d, 64): rows in ``order``, centred; missing lanes are inf."""
+    n, d = reference.shape
+    for block in range(start, stop):
+        for lane in range(LANES):
+            row = block * LANES + lane
+            for i in range(d):
+                if row < n:
+                    out[block, i, lane] = max(-WIDEST, min(WIDEST, reference[order[row], i] - center[i]))
+                else:
+                    out[block, i, lane] = np.inf
+
+
+@njit(cache=True, nogil=True)
+def group_queries(queries: np.ndarray, rows: np.ndarray, center: np.ndarray, group: int, out: np.ndarray) -> None:
+    """Write the queries' rows as float32 groups (n_groups, d, group), centred; the last one fills up the last group."""
+    for place in range(out.shape[0] * group):
+        row = rows[min(place, rows.shape[0] - 1)]
+        for i in range(queries.shape[1]):
+            out[place // group, i, place % group] = max(-WIDEST, min(WIDEST, queries[row, i] - center[i]))
+
+
+@njit(cache=True, nogil=True)
+def error_bound(query: np.ndarray, center: np.ndarray) -> float:
+    """E of this file's head for one query (d,)."""
+    total = 0.0
+    for i in range(query.shape[0]):
+        total += 2.0 * abs(query[i] - center[i]) + 5.0
+    return total * _UNIT * 1.01
+
+
+@njit(cache=True, nogil=True)
+def keep(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.float32, row: int) -> np.float32:
+    """Put a candidate in the place of the worst one of keys[first:first+size]; give the new worst key.
+
+    A short list is ascending (worst last), a long one is a heap (worst first); both start filled with inf.
+    """
+    if size <= _INSERTION:
+        place = first + size - 1
+        while place > first and keys[place - 1] > key:
+            keys[place] = keys[place - 1]
+            rows[place] = rows[place - 1]
+            place -= 1
+        keys[place] = key
+        rows[place] = row
+        return keys[first + size - 1]
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and keys[first + child + 1] > keys[first + child]:
+            child += 1
+        if keys[first + child] <= key:
+            break
+        keys[first + place] = keys[first + child]
+        rows[first + place] = rows[first + child]
+        place = child
+    keys[first + place] = key
+    rows[first + place] = row
+    return keys[first]
+
+
+@njit(cache=True, nogil=True)
+def offer(
+    masks: np.ndarray,
+    products: np.ndarray,
+    group: int,
+    block: int,
+    keys: np.ndarray,
+    rows: np.ndarray,
+    size: int,
+    limits: np.ndarray,
+    q: int,
+) -> None:
+    """Offer one block's lanes that were below the limits of queries q:q+group; keys, rows: flat, size per query."""
+    for j in range(group):
+        mask = masks[j]
+        while mask != np.uint64(0):
+            lane = lowest_bit(mask)
+            mask &= mask - np.uint64(1)
+            key = products[j * LANES + lane]
+            if key < limits[q + j]:
+                limits[q + j] = keep(keys, rows, (q + j) * size, size, key, block * LANES + lane)
+
+
+@njit(cache=True, nogil=True)
+def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.ndarray, rows: np.ndarray) -> None:
+    """Every group of queries (n_groups, d, 4 or 1) against every block (n_blocks, d, 64).
+
+    keys and rows (n_queries, c) and limits (n_queries,) are the candidates so far and their worst keys.
+    """
+    n_blocks, d = blocks.shape[:2]
+    flat, asked, flat_keys, flat_rows = blocks.reshape(-1), grouped.reshape(-1), keys.reshape(-1), rows.reshape(-1)
+    kept = keys.shape[1]
+    products, masks = np.empty(GROUP * LANES, np.float32), np.empty(GROUP, np.uint64)
+    size = d * LANES
+    if grouped.shape[2] == 1:
+        for q in range(grouped.shape[0]):
+            for block in range(n_blocks):
+                if below1(flat, block * size, asked, q * d, d, limits, q, products, masks):
+                    offer(masks, products, 1, block, flat_keys, flat_rows, kept, limits, q)
+        return
+    tile = max(1, _TILE // size)
+    for start in range(0, n_blocks, tile):
+        for group in range(grouped.shape[0]):
+            q = GROUP * group
+            for block in range(start, min(n_blocks, start + tile)):
+                if below4(flat, block * size, asked, q * d, d, limits, q, products, masks):
+                    offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, q)
+
+
+@njit(cache=True, nogil=True)
+def settle(
+    reference: np.ndarray,
+    order: np.ndarray,
+    center: np.ndarray,
+    queries: np.ndarray,
+    wanted: np.ndarray,
+    keys: np.ndarray,
+    rows: np.ndarray,
+    distances: np.ndarray,
+    indices: np.ndarray,
+    proven: np.ndarray,
+) -> None:
+    """Measure the candidates of each wanted query in float64, keep the k nearest, and say whether they are proven.
+
+    keys, rows and proven go by place in ``wanted``, distances and indices (m, k) by query.
+    """
+    k = distances.shape[1]
+    for place in range(wanted.shape[0]):
+        q = wanted[place]
+        distances[q, :] = np.inf
+        indices[q, :] = _NO_ROW
+        worst = np.float32(0.0)
+        found = 0
+        for c in range(keys.shape[1]):
+            worst = max(worst, keys[place, c])
+            if keys[place, c] < np.inf:
+                found += 1
+                row = order[rows[place, c]]
+                insert(distances[q], indices[q], distance(queries[q], reference[row]), row)
+        # Rows that are no candidates have a key of at least ``worst`` (infinity stands for more than float32 holds).
+        highest = min(np.float64(worst), _LARGEST)
+        nearest_other = np.log(highest / START) - error_bound(queries[q], center)
+        enough = found >= k and distances[q, k - 1] * _MORE < nearest_other
+        proven[place] = enough or found == reference.shape[0]
+
+
+@njit(cache=True, nogil=True)
+def search_again(
+    reference: np.ndarray,
+    order: np.ndarray,
+    center: np.ndarray,
+    blocks: np.ndarray,
+    queries: np.ndarray,
+    wanted: np.ndarray,
+    distances: np.ndarray,
+    indices: np.ndarray,
+) -> None:
+    """The wanted queries once more: measure every row that float32 cannot tell from the k-th found so far."""
+    d, k = blocks.shape[1], distances.shape[1]
+    asked = np.empty((wanted.shape[0], d, 1), np.float32)
+    group_queries(queries, wanted, center, 1, asked)
+    flat, flat_asked = blocks.reshape(-1), asked.reshape(-1)
+    products, masks, limits = np.empty(LANES, np.float32), np.empty(1, np.uint64), np.empty(1, np.float32)
+    for place in range(wanted.shape[0]):
+        q = wanted[place]
+        exponent = distances[q, k - 1] * _MORE + error_bound(queries[q], center) + 1e-6
+        filtered = np.log(START) + exponent < 88.0  # otherwise the limit is more than float32 holds
+        limits[0] = START * np.exp(exponent) if filtered else 0.0
+        distances[q, :] = np.inf
+        indices[q, :] = _NO_ROW
+        for block in range(blocks.shape[0]):
+            masks[0] = _ALL_LANES
+            if filtered and not below1(flat, block * d * LANES, flat_asked, place * d, d, limits, 0, products, masks):
+                continue
+            mask = masks[0]
+            while mask != np.uint64(0):
+                lane = block * LANES + lowest_bit(mask)
+                mask &= mask - np.uint64(1)
+                if lane < reference.shape[0]:
+                    row = order[lane]
+                    insert(distances[q], indices[q], distance(queries[q], reference[row]), row)
