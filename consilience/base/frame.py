@@ -117,6 +117,26 @@ def predict_rows(predict: Any, X: Any, rows: np.ndarray, lookback: int) -> np.nd
     return out
 
 
+def predict_newest(predictor: Any, X: pd.DataFrame, newest: int = 1) -> pd.DataFrame:
+    """A classifier's probabilities of each asset's newest rows, from those rows and the ``lookback`` rows before them.
+
+    Parameters
+    ----------
+    predictor : a fitted classifier. X : (n, d) features, index (asset, time) or time. newest : rows per asset.
+
+    Returns
+    -------
+    DataFrame with one column ``p_<class>`` per class, and those rows of X's index.
+    """
+    if not isinstance(newest, int) or newest < 1:
+        raise invalid("newest", "predict_newest", "an integer >= 1", newest)
+    axis = time_axis(X)
+    own = [np.flatnonzero(axis.assets == code)[-newest:] for code in range(len(axis.asset_names))]
+    rows = np.sort(np.concatenate(own))
+    proba = predict_rows(predictor.predict_proba, X, rows, predictor.lookback)
+    return pd.DataFrame(proba, index=X.index[rows], columns=[f"p_{label}" for label in predictor.classes_])
+
+
 def take(X: Any, rows: np.ndarray) -> Any:
     """Rows of an array or a DataFrame, by position."""
     return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]

@@ -5,7 +5,15 @@ import time
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 def console() -> Console:
@@ -19,7 +27,7 @@ class TerminalProgress:
     def __init__(self, out: Console) -> None:
         self._out = out
         self._bar: Progress | None = None
-        self._task = None
+        self._task: TaskID | None = None
         self._done = self._total = 0
         self._began = self._printed = time.monotonic()
 

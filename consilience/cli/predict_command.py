@@ -39,8 +39,9 @@ def predict_command(
     table = live.predict_bars(bars, newest)
     out = console()
     if json:
-        table.index = table.index.set_levels(table.index.levels[1].astype(str), level=1)
-        out.print_json(table.reset_index().to_json(orient="records", double_precision=15))
+        plain = table.reset_index()
+        plain["time"] = plain["time"].astype(str)
+        out.print_json(plain.to_json(orient="records", double_precision=15))
         return
     _print_table(table, f"{name}: {live.contract['label']}", out)
 

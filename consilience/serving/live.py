@@ -5,8 +5,8 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from consilience.base import predict_rows, time_axis
-from consilience.base.errors import InvalidInput, InvalidState, invalid
+from consilience.base import predict_newest
+from consilience.base.errors import InvalidInput, InvalidState
 from consilience.data import FEATURES, build_features
 
 
@@ -61,25 +61,8 @@ class Live:
         return self.predictor.predict_proba(X)
 
     def predict_newest(self, X: pd.DataFrame, newest: int = 1) -> pd.DataFrame:
-        """Probabilities of each asset's newest rows, computed from those rows and the ``lookback`` rows before them.
-
-        Parameters
-        ----------
-        X : (n, d) features with index (asset, time).
-        newest : rows per asset.
-
-        Returns
-        -------
-        DataFrame with one column ``p_<class>`` per class, index (asset, time).
-        """
-        if newest < 1:
-            raise invalid("newest", "Live.predict_newest", "an integer >= 1", newest)
-        axis = time_axis(X)
-        rows = np.sort(
-            np.concatenate([np.flatnonzero(axis.assets == code)[-newest:] for code in range(len(axis.asset_names))])
-        )
-        proba = predict_rows(self.predictor.predict_proba, X, rows, self.predictor.lookback)
-        return pd.DataFrame(proba, index=X.index[rows], columns=[f"p_{label}" for label in self.classes])
+        """Probabilities of each asset's newest feature rows: index (asset, time), a column ``p_<class>`` per class."""
+        return predict_newest(self.predictor, X, newest)
 
     def predict_bars(self, bars: pd.DataFrame, newest: int = 1) -> pd.DataFrame:
         """Probabilities of each asset's newest bars; ``bars`` as ``load_csv`` gives them, history included."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from consilience.base import CATALOG
 from consilience.base.errors import InvalidInput, nearest
 from consilience.data import FEATURES
+from consilience.evaluation.gates import gates_from_spec
 
 
 class _Section(BaseModel):
@@ -23,7 +24,7 @@ class PlantedConfig(_Section):
     """The synthetic market: its seed, bars per asset, assets."""
 
     seed: int = Field(0, ge=0)
-    bars: int = Field(3000, ge=20)
+    bars: int = Field(4000, ge=20)
     assets: int = Field(2, ge=1)
 
 
@@ -86,6 +87,10 @@ def _default_members() -> dict[str, MemberConfig]:
     return {name: MemberConfig(**member) for name, member in _read(_bundled("demo"))["members"].items()}
 
 
+def _default_gates() -> list[str | dict[str, Any]]:
+    return list(_read(_bundled("demo"))["gates"])
+
+
 class Config(_Section):
     """A whole training. Without arguments it is the bundled demo.
 
@@ -104,13 +109,14 @@ class Config(_Section):
     holdout: float = Field(0.15, ge=0.05, le=0.5)
     members: dict[str, MemberConfig] = Field(default_factory=_default_members, min_length=1)
     costs: CostConfig = CostConfig()
+    gates: list[str | dict[str, Any]] = Field(default_factory=_default_gates)
     output: OutputConfig = OutputConfig()
 
     @field_validator("name")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]", value):
-            raise ValueError(f"must be 2 to 64 of a-z, 0-9, '.', '_', '-', such as 'index-direction'; got {value!r}")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}[a-z0-9]", value):
+            raise ValueError(f"must be 2 to 64 of a-z, 0-9, '_', '-', such as 'index-direction'; got {value!r}")
         return value
 
     @field_validator("label")
@@ -126,6 +132,11 @@ class Config(_Section):
             for name in self.features:
                 if name not in FEATURES:
                     raise ValueError(f"features: there is no feature {name!r}.{nearest(name, FEATURES)}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_gates(self) -> Self:
+        gates_from_spec(self.gates)
         return self
 
     @classmethod

@@ -25,6 +25,7 @@ class Problem:
     development, holdout : row numbers into X; every development label is known before the hold-out begins.
     data_id : names the market that the ledger counts trials for: the same after new bars were appended.
     snapshot : SHA-256 of the bars exactly as they were.
+    horizon : bars until a label is known.
     """
 
     bars: pd.DataFrame
@@ -37,6 +38,11 @@ class Problem:
     holdout: np.ndarray
     data_id: str
     snapshot: str
+    horizon: int
+
+    def part(self, rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray, pd.Series]:
+        """(X, y, label_end) of some rows."""
+        return self.X.iloc[rows], self.y[rows], self.label_end.iloc[rows]
 
 
 def load_bars(config: Config) -> tuple[pd.DataFrame, str]:
@@ -88,6 +94,7 @@ def build_problem(config: Config, bars: pd.DataFrame) -> Problem:
         holdout=holdout,
         data_id=_data_id(bars),
         snapshot=hashlib.sha256(pd.util.hash_pandas_object(bars, index=True).to_numpy().tobytes()).hexdigest(),
+        horizon=labels.horizon,
     )
 
 

@@ -1,0 +1,121 @@
+"""From out-of-fold predictions to verdicts: the leaderboard, the trials in the ledger, the gates, the hold-out."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from consilience.base import predict_rows, take
+from consilience.evaluation import OutOfFold
+from consilience.evaluation.evidence import gather_evidence
+from consilience.evaluation.gates import Verdict, gates_from_spec, judge, summary
+from consilience.evaluation.holdout import Delivered, deliver
+from consilience.evaluation.leaderboard import LeaderboardRow, leaderboard
+from consilience.evaluation.ledger import Ledger
+from consilience.training.config import Config
+from consilience.training.problem import Problem
+
+STACK, VOTE = "stack", "equal-weight vote"
+_CLAIMED = ("log_loss", "auc", "sharpe")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The gates' verdicts on the stack, and what the hold-out delivered."""
+
+    verdicts: list[Verdict]
+    promoted: bool
+    summary: str
+    holdout: tuple[Delivered, ...]
+    n_trials: int
+
+
+def rank(problem: Problem, records: Mapping[str, OutOfFold], stack: Any, config: Config) -> list[LeaderboardRow]:
+    """The leaderboard of members, vote, stack and naive baselines on the out-of-fold rows that all of them cover."""
+    vote = np.mean([record.output for record in records.values()], axis=0)
+    entries = {**records, VOTE: vote, STACK: stack.oof_}
+    rows = problem.development
+    return _board(problem, entries, rows, config)
+
+
+def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, config: Config, ledger: Ledger) -> Judgement:
+    """Record every entry as a trial, ask the gates about the stack, then look at the hold-out and count the look."""
+    record_trials(problem, board, config, ledger)
+    evidence = gather_evidence(
+        board, STACK, ledger=ledger, data_id=problem.data_id, latency_ms=one_row_latency(stack, problem)
+    )
+    verdicts = judge(gates_from_spec(config.gates), evidence)
+    row = next(row for row in board if row.name == STACK)
+    delivered = _on_holdout(problem, stack, config)
+    claims = {
+        name: (row.intervals[name], delivered.metrics[name])
+        for name in _CLAIMED
+        if name in row.intervals and name in delivered.metrics
+    }
+    return Judgement(
+        verdicts=verdicts,
+        promoted=bool(verdicts) and all(verdict.passed for verdict in verdicts),
+        summary=summary(STACK, verdicts),
+        holdout=deliver(claims, ledger=ledger, data_id=problem.data_id, config=_recipe(config)),
+        n_trials=len(ledger.trials(problem.data_id)),
+    )
+
+
+def record_trials(problem: Problem, board: list[LeaderboardRow], config: Config, ledger: Ledger) -> None:
+    """One ledger record per entry that somebody could have chosen; the naive baselines are not choices."""
+    for row in board:
+        if row.baseline or row.strategy is None:
+            continue
+        ledger.record(
+            data_id=problem.data_id,
+            kind="train",
+            config=trial_config(config, row.name),
+            scores=row.metrics,
+            sharpe=row.metrics["sharpe"] / np.sqrt(row.strategy.periods_per_year),
+        )
+
+
+def trial_config(config: Config, name: str) -> dict[str, Any]:
+    """What makes a trial a different one: the entry and everything that its predictions depend on."""
+    recipe = _recipe(config)
+    members = recipe.pop("members")
+    return {**recipe, "entry": name, "member": members.get(name, members)}
+
+
+def one_row_latency(model: Any, problem: Problem) -> float:
+    """Median milliseconds of one prediction, given the context rows that the model needs."""
+    assets = problem.features.index.get_level_values(0)
+    own = np.flatnonzero(assets == assets[0])[-(model.lookback + 1) :]
+    block = take(problem.features, own)
+    times = []
+    for _ in range(23):
+        began = time.perf_counter()
+        model.predict_proba(block)
+        times.append(1e3 * (time.perf_counter() - began))
+    return statistics.median(times[3:])
+
+
+def _recipe(config: Config) -> dict[str, Any]:
+    plain = config.dump()
+    return {key: plain[key] for key in ("seed", "features", "label", "folds", "holdout", "members", "costs")}
+
+
+def _on_holdout(problem: Problem, stack: Any, config: Config) -> LeaderboardRow:
+    proba = np.full((len(problem.X), 2), np.nan)
+    proba[problem.holdout] = predict_rows(stack.predict_proba, problem.X, problem.holdout, stack.lookback)
+    return _board(problem, {STACK: proba[problem.holdout]}, problem.holdout, config)[0]
+
+
+def _board(problem: Problem, entries: Mapping[str, Any], rows: np.ndarray, config: Config) -> list[LeaderboardRow]:
+    return leaderboard(
+        entries,
+        problem.y[rows],
+        problem.forward_return[rows],
+        X=take(problem.X, rows),
+        costs=config.costs.bps / 1e4,
+        horizon=problem.horizon,
+        random_state=config.seed,
+    )
