@@ -92,21 +92,15 @@ def regimes(price: pd.Series, probabilities: pd.DataFrame) -> str:
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("{x:g}")
         best = weight.to_numpy().argmax(axis=1)
+        edges = np.flatnonzero(np.diff(best, prepend=-1))
+        ends = np.append(edges[1:], len(best) - 1)
+        for start, end in zip(edges.tolist(), ends.tolist()):
+            colour = COLOURS[int(best[start]) % len(COLOURS)]
+            axes.axvspan(level.index[start], level.index[end], color=colour, alpha=0.3, lw=0)
         for number, name in enumerate(weight.columns):
-            axes.fill_between(
-                level.index,
-                0,
-                1,
-                where=best == number,
-                step="post",
-                transform=axes.get_xaxis_transform(),
-                color=COLOURS[number % len(COLOURS)],
-                alpha=0.3,
-                lw=0,
-                label=str(name),
-            )
+            axes.fill_between([], [], [], color=COLOURS[number % len(COLOURS)], alpha=0.3, label=str(name))
         axes.set(title="Price and the most probable regime (filtered: known at the time)", ylabel="price (log scale)")
-        axes.legend(loc="upper left", ncols=len(weight.columns))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(weight.columns))
 
     return draw(paint)
 
@@ -138,6 +132,7 @@ def learning_curves(member: str, folds: Sequence[Mapping[str, Sequence[float]]])
                             epochs, fold[key], color=colour, alpha=0.75, lw=1.8, label=kind if number == 0 else None
                         )
             panel.set(title=f"{member}: {name}", xlabel="epoch")
+            panel.locator_params(axis="x", integer=True)
             panel.legend()
 
     return draw(paint, 6.5 * len(names), 4.2, len(names))
