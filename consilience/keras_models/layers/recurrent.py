@@ -33,36 +33,51 @@ class CausalLSTM(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.lstm = keras.layers.LSTM(units, return_sequences=True, name="cell", dtype=self.dtype_policy)
+        self.loop = keras.layers.RNN(
+            _ProjectedCell(self.lstm.cell, units, name="step", dtype=self.dtype_policy),
+            return_sequences=True,
+            name="loop",
+            dtype=self.dtype_policy,
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.lstm.build(input_shape)
+        self.loop.build((*input_shape[:-1], 4 * self.units))
         self.built = True
 
     def call(self, x: Any) -> Any:
         if accelerated():
             return self.lstm(x)
         cell = self.lstm.cell
-        kernel, recurrent, bias = (
-            ops.cast(w, self.compute_dtype) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)
-        )
-        units = self.units
-        projected = ops.transpose(ops.add(ops.matmul(x, kernel), bias), (1, 0, 2))
-
-        def step(carry: tuple[Any, Any], z: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-            hidden, memory = carry
-            z = z + ops.matmul(hidden, recurrent)
-            gates = ops.sigmoid(z)
-            candidate = ops.tanh(z[:, 2 * units : 3 * units])
-            memory = gates[:, units : 2 * units] * memory + gates[:, :units] * candidate
-            hidden = gates[:, 3 * units :] * ops.tanh(memory)
-            return (hidden, memory), (hidden, memory)  # TensorFlow's scan wants outputs built like the carry
-
-        zero = ops.zeros_like(projected[0, :, :units])
-        _, (hidden, _) = ops.scan(step, (zero, zero), projected)
-        return ops.transpose(hidden, (1, 0, 2))
+        kernel, bias = (ops.cast(w, self.compute_dtype) for w in (cell.kernel, cell.bias))
+        return self.loop(ops.add(ops.matmul(x, kernel), bias))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
+
+
+class _ProjectedCell(keras.layers.Layer):
+    """The LSTM step whose input is already multiplied by the kernel: z (batch, 4 · units), states (hidden, memory)."""
+
+    def __init__(self, source: Any, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.units = self.output_size = units
+        self.state_size = [units, units]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.built = True
+
+    def call(self, z: Any, states: Any) -> tuple[Any, list[Any]]:
+        hidden, memory = states
+        z = ops.add(z, ops.matmul(hidden, ops.cast(self.source.recurrent_kernel, self.compute_dtype)))
+        admit, forget, candidate, emit = ops.split(z, 4, axis=-1)
+        memory = ops.sigmoid(forget) * memory + ops.sigmoid(admit) * ops.tanh(candidate)
+        hidden = ops.sigmoid(emit) * ops.tanh(memory)
+        return hidden, [hidden, memory]
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype) for _ in range(2)]
