@@ -11,6 +11,7 @@ import numpy as np
 from consilience.base import InvalidInput, invalid
 from consilience.kernels import _hmm_log
 from consilience.kernels.hmm_parameters import HMMParameters
+from consilience.kernels.hmm_scaled import FILTER, GATHER, SMOOTH, ScaledPass
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,12 @@ def forward_filter(X: np.ndarray, parameters: HMMParameters, lengths: Any = None
     >>> proba.round(3).tolist()
     [[0.881, 0.119], [0.396, 0.604], [0.109, 0.891]]
     """
+    X = _rows(X, parameters)
+    starts = sequence_starts(len(X), lengths)
+    scaled = ScaledPass(X, starts).run(parameters, FILTER)
+    if scaled is not None:
+        return scaled[1], scaled[0]
     log_b = log_density(X, parameters)
-    starts = sequence_starts(len(log_b), lengths)
     alpha = np.empty_like(log_b)
     log_likelihood = _hmm_log.forward(log_b, starts, *_logs(parameters), alpha)
     _require_possible(log_likelihood)
@@ -80,7 +85,12 @@ def forward_filter(X: np.ndarray, parameters: HMMParameters, lengths: Any = None
 
 def forward_backward(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[np.ndarray, float]:
     """P(state of row t | all rows of its sequence) as (n, K), and the log-likelihood. It looks ahead: for the past."""
-    gamma, _, log_likelihood = _smoothed(X, parameters, sequence_starts(len(X), lengths))
+    X = _rows(X, parameters)
+    starts = sequence_starts(len(X), lengths)
+    scaled = ScaledPass(X, starts).run(parameters, SMOOTH)
+    if scaled is not None:
+        return scaled[1], scaled[0]
+    gamma, _, log_likelihood = _smoothed(X, parameters, starts)
     return gamma, log_likelihood
 
 
@@ -93,19 +103,55 @@ def viterbi(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tu
     return log_probability, path
 
 
-def expectation(X: np.ndarray, parameters: HMMParameters, starts: np.ndarray) -> Statistics:
-    """One expectation step of Baum–Welch."""
-    gamma, transitions, log_likelihood = _smoothed(X, parameters, starts)
-    moment1 = np.empty_like(parameters.means)
-    diagonal = parameters.whitening.ndim == 2
-    moment2 = np.empty((*parameters.means.shape, *(() if diagonal else (parameters.n_features,))))
-    for state in range(parameters.n_states):
-        centred = X - parameters.means[state]
-        weighted = gamma[:, state, None] * centred
-        moment1[state] = weighted.sum(axis=0)
-        moment2[state] = (weighted * centred).sum(axis=0) if diagonal else weighted.T @ centred
-    start = gamma[starts[:-1]].sum(axis=0)
-    return Statistics(log_likelihood, start, transitions, gamma.sum(axis=0), moment1, moment2)
+class Expectation:
+    """The expectation steps of Baum–Welch on one data set: ``X`` (n, D) float64 and its sequences' ``starts``."""
+
+    def __init__(self, X: np.ndarray, starts: np.ndarray) -> None:
+        self._X = X
+        self._starts = starts
+        self._pass = ScaledPass(X, starts)
+
+    def step(self, parameters: HMMParameters) -> Statistics:
+        """Expected statistics under the parameters."""
+        scaled = self._pass.run(parameters, GATHER)
+        if scaled is None:
+            return self._in_log_space(parameters)
+        log_likelihood, _, sums = scaled
+        k, d = parameters.means.shape
+        diagonal = parameters.whitening.ndim == 2
+        sizes = [k * k, k, k * d, k * d if diagonal else k * d * (d + 1) // 2, k]
+        transitions, occupancy, first, second, start = np.split(sums, np.cumsum(sizes)[:-1])
+        return Statistics(
+            log_likelihood,
+            start,
+            transitions.reshape(k, k) * parameters.transmat,
+            occupancy,
+            first.reshape(k, d),
+            second.reshape(k, d) if diagonal else _symmetric(second.reshape(k, -1), d),
+        )
+
+    def _in_log_space(self, parameters: HMMParameters) -> Statistics:
+        X = self._X
+        gamma, transitions, log_likelihood = _smoothed(X, parameters, self._starts)
+        moment1 = np.empty_like(parameters.means)
+        diagonal = parameters.whitening.ndim == 2
+        moment2 = np.empty((*parameters.means.shape, *(() if diagonal else (parameters.n_features,))))
+        for state in range(parameters.n_states):
+            centred = X - parameters.means[state]
+            weighted = gamma[:, state, None] * centred
+            moment1[state] = weighted.sum(axis=0)
+            moment2[state] = (weighted * centred).sum(axis=0) if diagonal else weighted.T @ centred
+        start = gamma[self._starts[:-1]].sum(axis=0)
+        return Statistics(log_likelihood, start, transitions, gamma.sum(axis=0), moment1, moment2)
+
+
+def _symmetric(triangles: np.ndarray, d: int) -> np.ndarray:
+    """(K, D, D) from rows of lower triangles (K, D(D+1)/2)."""
+    row, column = np.tril_indices(d)
+    out = np.empty((len(triangles), d, d))
+    out[:, row, column] = triangles
+    out[:, column, row] = triangles
+    return out
 
 
 def windowed_filter(

@@ -99,6 +99,15 @@ class HMMParameters:
         return np.ascontiguousarray(np.tril(np.linalg.inv(factor)))
 
     @cached_property
+    def packed_whitening(self) -> np.ndarray:
+        """``whitening`` as one row of numbers, without the zeros above the diagonals."""
+        white = self.whitening
+        if white.ndim == 2:
+            return white.ravel()
+        row, column = np.tril_indices(self.n_features)
+        return np.ascontiguousarray(white[:, row, column]).ravel()
+
+    @cached_property
     def log_normalizer(self) -> np.ndarray:
         """(K,): the log density of each state at its mean."""
         white = self.whitening

@@ -190,8 +190,9 @@ def train(
     floor = np.maximum(_VARIANCE_FLOOR * np.maximum(_spread(X) ** 2, 1e-200), min_covar)
     parameters = first
     history: list[float] = []
+    expectation = hmm.Expectation(X, starts)
     for _ in range(n_iter):
-        statistics = hmm.expectation(X, parameters, starts)
+        statistics = expectation.step(parameters)
         history.append(statistics.log_likelihood)
         parameters = maximize(statistics, parameters, priors, update, floor)
         if len(history) > 1 and history[-1] - history[-2] < tol:

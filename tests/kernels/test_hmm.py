@@ -71,7 +71,7 @@ def test_inference_is_the_sum_over_all_paths(k, d, n, covariance_type, zeros, se
     expected, best = reference.best_path(*case)
     assert log_probability == pytest.approx(expected, rel=1e-12)
     np.testing.assert_array_equal(path, best)
-    statistics = hmm.expectation(X, p, np.array([0, n]))
+    statistics = hmm.Expectation(X, np.array([0, n])).step(p)
     np.testing.assert_allclose(statistics.transitions, reference.transitions(*case), atol=1e-11)
     np.testing.assert_allclose(statistics.start, gamma[0], atol=1e-12)
     np.testing.assert_allclose(statistics.occupancy, gamma.sum(axis=0), rtol=1e-11, atol=1e-14)
@@ -81,7 +81,7 @@ def test_inference_is_the_sum_over_all_paths(k, d, n, covariance_type, zeros, se
 def test_moments_are_taken_about_the_old_means(covariance_type):
     p = parameters(3, 2, covariance_type, 1)
     X = rows(50, 2)
-    statistics = hmm.expectation(X, p, np.array([0, 20, 50]))
+    statistics = hmm.Expectation(X, np.array([0, 20, 50])).step(p)
     gamma, _ = hmm.forward_backward(X, p, [20, 30])
     for k in range(3):
         centred = X - p.means[k]

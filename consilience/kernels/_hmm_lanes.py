@@ -1,0 +1,228 @@
+"""Eight doubles at a time: a Numba type for one vector of LLVM's, with the few operations the HMM kernels need.
+
+Numba cannot vectorise a recursion over time, so the kernels run eight stretches of rows side by side, one per lane, and
+say so explicitly. LLVM cuts the vector into what the machine has. When the JIT is disabled the same kernels run on NumPy
+arrays of eight, through the twins at the end of this file.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+LANES = 8
+
+_DOUBLE = ir.DoubleType()
+_WORD = ir.IntType(64)
+_VECTOR = ir.VectorType(_DOUBLE, LANES)
+_WORDS = ir.VectorType(_WORD, LANES)
+_CONTRACT = ("contract",)  # a product and a sum may become one fused operation
+
+# exp(x) = 2^n · exp(r), |r| <= log(2)/2: Cody and Waite's two-part log 2, Taylor to degree 13 (error below 1e-17)
+_LOG2_HIGH, _LOG2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_TAYLOR = [1 / math.factorial(i) for i in range(14)]
+_EXP_FLOOR = -708.0  # below it, e^x is not a normal number; it becomes 0
+
+
+class _Lanes(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="Lanes")
+
+
+_lanes = _Lanes()
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, _VECTOR)
+
+
+def _binary(op: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
+    @infer_global(op)
+    class _Typing(ConcreteTemplate):
+        cases = [signature(_lanes, _lanes, _lanes)]
+
+    @lower_builtin(op, _lanes, _lanes)
+    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return emit(builder, *args)
+
+
+_binary(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=_CONTRACT))
+_binary(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=_CONTRACT))
+_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=_CONTRACT))
+_binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
+
+
+def _constant(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [ir.Constant(_DOUBLE, value)] * LANES)
+
+
+def _words(value: int) -> ir.Constant:
+    return ir.Constant(_WORDS, [ir.Constant(_WORD, value)] * LANES)
+
+
+def _call(builder: Any, name: str, *operands: Any) -> Any:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(operands))
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f64")
+    return builder.call(function, operands)
+
+
+def _place(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def _splat(builder: Any, value: Any) -> Any:
+    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [ir.Constant(ir.IntType(32), 0)] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+
+def _exp(builder: Any, x: Any) -> Any:
+    below = builder.fcmp_ordered("<", x, _constant(_EXP_FLOOR))
+    x = _larger(builder, x, _constant(_EXP_FLOOR))
+    n = _call(builder, "rint", builder.fmul(x, _constant(1 / math.log(2))))
+    r = _call(builder, "fmuladd", n, _constant(-_LOG2_HIGH), x)
+    r = _call(builder, "fmuladd", n, _constant(-_LOG2_LOW), r)
+    total = _constant(_TAYLOR[-1])
+    for coefficient in reversed(_TAYLOR[:-1]):
+        total = _call(builder, "fmuladd", total, r, _constant(coefficient))
+    power = builder.shl(builder.add(builder.fptosi(n, _WORDS), _words(1023)), _words(52))
+    return builder.select(below, _constant(0.0), builder.fmul(total, builder.bitcast(power, _VECTOR)))
+
+
+def _simple(emit: Callable[..., Any], n_operands: int) -> Any:
+    """An intrinsic of so many vectors that gives one vector."""
+
+    def typed(operands: tuple[Any, ...]) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return emit(builder, *args)
+
+        return _lanes(*operands), generate
+
+    if n_operands == 1:
+        return intrinsic(lambda typing, a: typed((a,)))
+    if n_operands == 2:
+        return intrinsic(lambda typing, a, b: typed((a, b)))
+    if n_operands == 4:
+        return intrinsic(lambda typing, a, b, c, d: typed((a, b, c, d)))
+    return intrinsic(lambda typing, a, b, c, d, e: typed((a, b, c, d, e)))
+
+
+def _inside(builder: Any, t: Any, low: Any, high: Any, yes: Any, no: Any) -> Any:
+    mask = builder.and_(builder.fcmp_ordered("<=", low, t), builder.fcmp_ordered("<", t, high))
+    return builder.select(mask, yes, no)
+
+
+def _prefer(builder: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", a, b), yes, no)
+
+
+def _exponent(builder: Any, x: Any) -> Any:
+    bits = builder.lshr(builder.bitcast(x, _WORDS), _words(52))
+    return builder.sitofp(builder.sub(bits, _words(1023)), _VECTOR)
+
+
+def _mantissa(builder: Any, x: Any) -> Any:
+    bits = builder.and_(builder.bitcast(x, _WORDS), _words((1 << 52) - 1))
+    return builder.bitcast(builder.or_(bits, _words(1023 << 52)), _VECTOR)
+
+
+def _load(typing: Any, array: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], *args)
+        return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+
+    return _lanes(array, types.intp), generate
+
+
+def _store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], args[0], args[1])
+        builder.store(args[2], builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+def _store_bytes(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], args[0], args[1])
+        small = ir.VectorType(ir.IntType(8), LANES)
+        value = builder.trunc(builder.fptosi(args[2], ir.VectorType(ir.IntType(32), LANES)), small)
+        builder.store(value, builder.bitcast(place, small.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+def _spread(typing: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _splat(builder, args[0])
+
+    return _lanes(types.float64), generate
+
+
+if not config.DISABLE_JIT:
+    load = intrinsic(_load)
+    store = intrinsic(_store)
+    store_bytes = intrinsic(_store_bytes)
+    splat = intrinsic(_spread)
+    exp = _simple(_exp, 1)
+    exponent = _simple(_exponent, 1)
+    mantissa = _simple(_mantissa, 1)
+    larger = _simple(_larger, 2)
+    smaller = _simple(_smaller, 2)
+    inside = _simple(_inside, 5)
+    prefer = _simple(_prefer, 4)
+else:
+
+    def load(array: np.ndarray, offset: int) -> np.ndarray:
+        return array[offset : offset + LANES].copy()
+
+    def store(array: np.ndarray, offset: int, vector: np.ndarray) -> None:
+        array[offset : offset + LANES] = vector
+
+    store_bytes = store
+
+    def splat(value: float) -> np.ndarray:
+        return np.full(LANES, value)
+
+    def exp(x: np.ndarray) -> np.ndarray:
+        return np.where(x < _EXP_FLOOR, 0.0, np.exp(np.maximum(x, _EXP_FLOOR)))
+
+    def exponent(x: np.ndarray) -> np.ndarray:
+        return np.frexp(x)[1] - 1.0
+
+    def mantissa(x: np.ndarray) -> np.ndarray:
+        return np.frexp(x)[0] * 2
+
+    def larger(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(a > b, a, b)
+
+    def smaller(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(a < b, a, b)
+
+    def inside(t: np.ndarray, low: np.ndarray, high: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+        """``yes`` in the lanes where low <= t < high."""
+        return np.where((low <= t) & (t < high), yes, no)
+
+    def prefer(a: np.ndarray, b: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+        """``yes`` in the lanes where a > b."""
+        return np.where(a > b, yes, no)

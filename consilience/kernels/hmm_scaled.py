@@ -1,0 +1,151 @@
+"""The fast way through forward–backward: scaled probabilities, eight lanes, several threads, and a check of every cut."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from consilience.kernels import _hmm_scaled
+from consilience.kernels._hmm_lanes import LANES
+from consilience.kernels._hmm_scaled import FILTER, GATHER, SMOOTH
+from consilience.kernels.hmm_parameters import HMMParameters, stationary_distribution
+from consilience.kernels.hmm_segments import FIRST_OVERLAP, Segments, cut, shares
+
+__all__ = ["FILTER", "GATHER", "SMOOTH", "ScaledPass", "in_threads", "n_threads"]
+
+_AGREE = 1e-12  # relative difference at a cut, below which an arbitrary start counts as forgotten
+_LOW_WATER = 1e-280  # a scale below it may have lost states to underflow; log space decides then
+_TINY_TRANSITION = 1e-100  # transitions below it let a state live on mass that scaling cannot hold; then every step is watched
+_WORTH_THREADS = 20_000  # rows · states below which a second thread costs more than it brings
+_SCRATCH_LIMIT = 1 << 30  # bytes
+
+
+def n_threads() -> int:
+    """Threads to use: the processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:  # one per process: threads do not survive a fork
+    return ThreadPoolExecutor(n_threads(), thread_name_prefix="hmm")
+
+
+def in_threads(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
+    """``work`` on every part, at the same time; the caller's thread takes one. The kernels release the GIL."""
+    others = [_pool(os.getpid()).submit(work, part) for part in parts[1:]]
+    first = [work(part) for part in parts[:1]]
+    return first + [other.result() for other in others]
+
+
+class ScaledPass:
+    """One data set, cut into segments, on which passes are run with one set of parameters after another.
+
+    Parameters
+    ----------
+    X : (n, D) float64, C-ordered. starts : (m + 1,) first rows of the sequences and the end.
+    """
+
+    def __init__(self, X: np.ndarray, starts: np.ndarray) -> None:
+        self._X = X
+        self._overlap = FIRST_OVERLAP
+        self._starts = starts
+        self._segments = cut(starts, self._overlap)
+        self._longest = int(np.diff(starts).max())
+        self._scratch: list[list[np.ndarray]] = []
+
+    def run(self, parameters: HMMParameters, mode: int) -> tuple[float, np.ndarray, np.ndarray] | None:
+        """One pass.
+
+        Returns
+        -------
+        (log_likelihood, proba, sums), or None where only log space can hold the numbers.
+        proba : (n, K) filtered or smoothed, empty when gathering. sums : (size,) laid out as in ``gather``, the last K
+        being the posteriors of first rows.
+        """
+        while True:
+            segments = self._segments
+            if self._too_large(segments, parameters):
+                return None
+            proba, sums, summaries, edges = self._all_groups(segments, parameters, mode)
+            water = summaries[:, 3:, :] if mode != FILTER else summaries[:, 3:4, :]
+            own = segments.tables[:, 2] < segments.tables[:, 3]
+            if not (np.where(own[:, None], water, 1.0) > _LOW_WATER).all():
+                return None
+            if self._agrees(segments, parameters, edges, mode):
+                total, product, power = (np.where(own, summaries[:, row], row == 1) for row in range(3))
+                log_likelihood = float(total.sum() + np.log(product).sum() + np.log(2.0) * power.sum())
+                return log_likelihood, proba, self._totals(segments, sums, parameters.n_states)
+            self._overlap *= 4
+            self._segments = cut(self._starts, self._overlap)
+
+    def _too_large(self, segments: Segments, parameters: HMMParameters) -> bool:
+        row = (2 * parameters.n_states + parameters.n_features) * LANES * 8
+        return int(segments.steps.max()) * row > _SCRATCH_LIMIT
+
+    def _all_groups(
+        self, segments: Segments, parameters: HMMParameters, mode: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        k, d, groups = parameters.n_states, parameters.n_features, len(segments.tables)
+        diagonal = parameters.whitening.ndim == 2
+        transmat = parameters.transmat.ravel()
+        prior = stationary_distribution(parameters.transmat)
+        first = np.where(segments.opening[:, None, :], parameters.startprob[:, None], prior[:, None])
+        size = k * k + 2 * k + k * d + (k * d if diagonal else k * d * (d + 1) // 2)
+        out = np.empty((0 if mode == GATHER else len(self._X), k))
+        sums = np.zeros((groups, size * LANES if mode == GATHER else 0))
+        summaries = np.ones((groups, 5 * LANES))
+        edges = np.zeros((groups, 4, LANES, k))
+        bounds = segments.tables.astype(np.float64).reshape(groups, -1)
+        threads = n_threads() if len(self._X) * k >= _WORTH_THREADS else 1
+        parts = shares(segments.steps, threads)
+        scratch = self._buffers(len(parts), int(segments.steps.max()), k, d)
+
+        def work(number: int) -> None:
+            _hmm_scaled.run(
+                parts[number], segments.tables, bounds, first.reshape(groups, -1), self._X, transmat,
+                parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
+                bool((transmat < _TINY_TRANSITION).any()), mode, *scratch[number], out, sums, summaries, edges,
+            )  # fmt: skip
+
+        in_threads(work, list(range(len(parts))))
+        return out, sums.reshape(groups, -1, LANES), summaries.reshape(groups, 5, LANES), edges.reshape(groups, 4, LANES, k)
+
+    def _buffers(self, count: int, steps: int, k: int, d: int) -> list[list[np.ndarray]]:
+        """Scratch for each thread: rows in lanes, densities, probabilities; kept between passes."""
+        sizes = [steps * d * LANES, steps * k * LANES, steps * k * LANES]
+        if len(self._scratch) < count or any(a.size < n for a, n in zip(self._scratch[0], sizes)):
+            self._scratch = [[np.empty(n) for n in sizes] for _ in range(count)]
+        return self._scratch
+
+    @staticmethod
+    def _agrees(segments: Segments, parameters: HMMParameters, edges: np.ndarray, mode: int) -> bool:
+        """Whether both sides of every cut tell the same story, relative to each state's probability."""
+        if len(segments.before) == 0:
+            return True
+        flat = edges.transpose(1, 0, 2, 3).reshape(4, -1, parameters.n_states)
+        pairs = [
+            (
+                flat[_hmm_scaled.ALPHA_LAST, segments.before] @ parameters.transmat,
+                flat[_hmm_scaled.ALPHA_BEFORE, segments.after] @ parameters.transmat,
+            )
+        ]
+        if mode != FILTER:
+            pairs.append(
+                (
+                    flat[_hmm_scaled.WEIGHT_AFTER, segments.before] @ parameters.transmat.T,
+                    flat[_hmm_scaled.WEIGHT_FIRST, segments.after] @ parameters.transmat.T,
+                )
+            )
+        return all(bool((np.abs(a - b) <= _AGREE * np.minimum(a, b)).all()) for a, b in pairs)
+
+    @staticmethod
+    def _totals(segments: Segments, sums: np.ndarray, k: int) -> np.ndarray:
+        if sums.size == 0:
+            return np.empty(0)
+        opening = segments.opening & (segments.tables[:, 2] == 0) & (segments.tables[:, 3] > 0)
+        sums[:, -k:] = np.where(opening[:, None, :], sums[:, -k:], 0.0)
+        lanes: np.ndarray = sums.sum(axis=2)
+        return lanes.sum(axis=0)

@@ -1,0 +1,79 @@
+"""How sequences are cut into segments that eight lanes and several threads can work on at once.
+
+A filter forgets where it began, so the rows of a long sequence are cut into segments, and each is preceded (and for
+smoothing followed) by ``overlap`` rows of its neighbour, over which an arbitrary start is forgotten. Whether it really
+was is checked at every cut by the caller; the cutting depends on the lengths only, not on the number of threads, so that
+results do not either.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from consilience.kernels._hmm_lanes import LANES
+
+FIRST_OVERLAP = 128
+_LONGEST = 8192  # rows of one segment: the scratch of eight of them should stay in a core's cache
+_SHORTEST = 256
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The groups of eight segments.
+
+    Attributes
+    ----------
+    tables : (G, 5, 8) int64; for each lane its first row, its last step, the steps [low, high) that it owns, and where its
+        transitions end (a sequence's last row has none).
+    opening : (G, 8) bool, lanes whose step 0 is a sequence's first row.
+    before, after : places (group · 8 + lane) of the segments on the two sides of each cut.
+    """
+
+    tables: np.ndarray
+    opening: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(G,) steps of each group."""
+        return self.tables[:, 1].max(axis=1) + 1
+
+
+def segment_rows(n_rows: int) -> int:
+    """Rows that one segment owns: one group for small data, then as many as keep two threads busy."""
+    lanes = LANES if n_rows < 2 * LANES * 1024 else 2 * LANES
+    return min(_LONGEST, max(_SHORTEST, -(-n_rows // lanes)))
+
+
+def cut(starts: np.ndarray, overlap: int) -> Segments:
+    """Cut the sequences [starts[i], starts[i + 1]) and put segments of like size into one group."""
+    lengths = np.diff(starts)
+    pieces = -(-lengths // segment_rows(int(starts[-1])))
+    of = np.repeat(np.arange(len(lengths)), pieces)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start, stop = starts[of], starts[of + 1]
+    low = start + number * lengths[of] // pieces[of]
+    high = start + (number + 1) * lengths[of] // pieces[of]
+    begin, end = np.maximum(start, low - overlap), np.minimum(stop, high + overlap)
+    order = np.argsort(begin - end, kind="stable")
+    size = -(-len(of) // LANES) * LANES
+    table = np.zeros((5, size), np.int64)
+    ends = high - begin - (high == stop)
+    table[:, : len(of)] = np.array([begin, end - begin - 1, low - begin, high - begin, ends])[:, order]
+    opening = np.zeros(size, bool)
+    opening[: len(of)] = (begin == start)[order]
+    place = np.empty(len(of), np.int64)
+    place[order] = np.arange(len(of))
+    cuts = np.flatnonzero(of[1:] == of[:-1])
+    tables = np.ascontiguousarray(table.reshape(5, -1, LANES).transpose(1, 0, 2))
+    return Segments(tables, opening.reshape(-1, LANES), place[cuts], place[cuts + 1])
+
+
+def shares(steps: np.ndarray, n_threads: int) -> list[np.ndarray]:
+    """Group numbers for each thread, about equally many steps each."""
+    n_threads = max(1, min(n_threads, len(steps)))
+    middle = np.cumsum(steps) - steps / 2
+    thread = np.minimum((middle * n_threads / steps.sum()).astype(np.int64), n_threads - 1)
+    parts = [np.flatnonzero(thread == number) for number in range(n_threads)]
+    return [part for part in parts if len(part)]
