@@ -36,7 +36,7 @@ def gather_evidence(
     paired = {other.name: _against(row, other, horizon) for other in board if other.name != name}
     facts: dict[str, Any] = {"metrics": row.metrics, "intervals": row.intervals, "paired": paired}
     if ledger is not None and ledger.trials(data_id):
-        deflated = deflated_sharpe_ratio(row.strategy.returns, ledger, data_id)
+        deflated = deflated_sharpe_ratio(row.strategy.returns, ledger, data_id, horizon=horizon)
         facts |= {"deflated_sharpe": deflated.probability, "n_trials": deflated.n_trials}
     entries = [other.strategy.returns for other in board if not other.baseline]
     if len(entries) > 1 and len(row.strategy.returns) >= 32:

@@ -112,9 +112,17 @@ class Ledger:
         distinct = {trial.identity: trial for trial in self.all(data_id) if trial.kind != HOLDOUT}
         return list(distinct.values())
 
+    def look(self, *, data_id: str, config: Mapping[str, Any], scores: Mapping[str, float]) -> int:
+        """Record a look at the hold-out of that data; gives which look it is. A repeated one keeps its number."""
+        trial = self.record(data_id=data_id, kind=HOLDOUT, config=config, scores=scores)
+        return self._looks(data_id).index(trial.identity) + 1
+
     def looks(self, data_id: str) -> int:
-        """How often the hold-out of that data has been looked at."""
-        return sum(trial.kind == HOLDOUT for trial in self.all(data_id))
+        """How many configurations have been looked at on the hold-out of that data."""
+        return len(self._looks(data_id))
+
+    def _looks(self, data_id: str) -> list[str]:
+        return list(dict.fromkeys(trial.identity for trial in self.all(data_id) if trial.kind == HOLDOUT))
 
     @contextmanager
     def _locked(self, mode: str, how: int) -> Iterator[IO[bytes]]:

@@ -20,7 +20,7 @@ class DeflatedSharpe:
     ----------
     probability : that the true Sharpe ratio is above zero, given how many trials were made; the deflated Sharpe ratio.
     sharpe : observed, per period. threshold : the largest Sharpe ratio per period expected from that many skill-less
-        trials. n_trials : distinct configurations in the ledger. n_periods : returns observed.
+        trials. n_trials : distinct configurations in the ledger. n_periods : independent returns observed.
     """
 
     probability: float
@@ -30,20 +30,21 @@ class DeflatedSharpe:
     n_periods: int
 
 
-def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float:
+def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0, *, horizon: int = 1) -> float:
     """Probability that the true Sharpe ratio (per period) exceeds ``benchmark`` (per period).
 
     Bailey & López de Prado (2012), *The Sharpe Ratio Efficient Frontier*, with the sample's skewness and kurtosis.
+    Returns over ``horizon`` steps that overlap count as n / horizon observations.
 
     >>> r = np.random.default_rng(0).normal(0.001, 0.01, 1000)
     >>> 0.9 < probabilistic_sharpe_ratio(r) < 1.0
     True
     """
-    sharpe, skew, kurtosis, n = _moments(returns)
+    sharpe, skew, kurtosis, n = _moments(returns, horizon)
     return _psr(sharpe, benchmark, n, skew, kurtosis)
 
 
-def deflated_sharpe_ratio(returns: np.ndarray, ledger: Ledger, data_id: str) -> DeflatedSharpe:
+def deflated_sharpe_ratio(returns: np.ndarray, ledger: Ledger, data_id: str, *, horizon: int = 1) -> DeflatedSharpe:
     """The probabilistic Sharpe ratio against the best that the recorded trials would reach without any skill.
 
     Bailey & López de Prado (2014), *The Deflated Sharpe Ratio*. The number of trials and the spread of their Sharpe
@@ -53,6 +54,7 @@ def deflated_sharpe_ratio(returns: np.ndarray, ledger: Ledger, data_id: str) -> 
     ----------
     returns : (n,) simple returns per period, after costs, of the chosen strategy.
     ledger, data_id : where every trial on that data was recorded; trials without a Sharpe ratio count as trials.
+    horizon : steps per return where neighbouring returns overlap, as in ``StrategyReturns``.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def deflated_sharpe_ratio(returns: np.ndarray, ledger: Ledger, data_id: str) -> 
         raise InvalidInput(
             f"The ledger {ledger.path} has no trial on the data {data_id!r}; record the evaluation before deflating it."
         )
-    sharpe, skew, kurtosis, n = _moments(returns)
+    sharpe, skew, kurtosis, n = _moments(returns, horizon)
     seen = np.array([trial.sharpe for trial in trials if trial.sharpe is not None], np.float64)
     # With fewer than two recorded Sharpe ratios their spread is unknown; under no skill it is the estimation error.
     variance = float(seen.var(ddof=1)) if len(seen) > 1 else 1.0 / (n - 1)
@@ -82,7 +84,7 @@ def expected_maximum(n_trials: int, variance: float) -> float:
     return float(np.sqrt(variance) * quantile)
 
 
-def _moments(returns: np.ndarray) -> tuple[float, float, float, int]:
+def _moments(returns: np.ndarray, horizon: int) -> tuple[float, float, float, int]:
     values = np.asarray(returns, np.float64)
     if values.ndim != 1 or len(values) < 4:
         raise InvalidInput(f"A Sharpe ratio's distribution needs at least four returns (n,); got {values.shape}.")
@@ -90,9 +92,10 @@ def _moments(returns: np.ndarray) -> tuple[float, float, float, int]:
         raise InvalidInput("Returns must be finite.")
     deviation = float(std(values))
     sharpe = float(ratio(values.mean(), deviation))
+    independent = max(2, len(values) // horizon)
     if deviation == 0.0:
-        return sharpe, 0.0, 3.0, len(values)
-    return sharpe, float(stats.skew(values)), float(stats.kurtosis(values, fisher=False)), len(values)
+        return sharpe, 0.0, 3.0, independent
+    return sharpe, float(stats.skew(values)), float(stats.kurtosis(values, fisher=False)), independent
 
 
 def _psr(sharpe: float, benchmark: float, n: int, skew: float, kurtosis: float) -> float:

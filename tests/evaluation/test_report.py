@@ -9,7 +9,7 @@ import pytest
 
 from consilience.evaluation.bootstrap import Interval
 from consilience.evaluation.gates import Verdict
-from consilience.evaluation.holdout import claimed_against_delivered
+from consilience.evaluation.holdout import deliver
 from consilience.evaluation.leaderboard import leaderboard
 from consilience.evaluation.report import report_json, write_report
 from consilience.evaluation.report_data import ReportData
@@ -34,7 +34,7 @@ def data():
         weights={"lstm & co": 0.4, "stack": 0.6},
         learning_curves={"lstm": [{"loss": [0.7, 0.6], "val_loss": [0.7, 0.69]}, {}]},
         importances={"lightgbm": pd.Series({"momentum": 0.3, "volatility": 0.7})},
-        holdout=[claimed_against_delivered("auc", Interval(0.55, 0.52, 0.58), 0.49)],
+        holdout=deliver({"auc": (Interval(0.55, 0.52, 0.58), 0.49)}),
         facts={"rows": "300"},
         tables={"Drift": pd.DataFrame({"feature": ["a<b"], "p": [0.01]})},
     )
