@@ -26,6 +26,7 @@ class Evidence:
     begin, end : (n,) int64 when each row is, and when its label becomes known (nanoseconds, or row numbers).
     weight : (n,) sample weights.
     prior : (n_classes,) weighted class counts of the rows before the first covered one, empty for regression.
+    regimes : (n, n_regimes) filtered regime probabilities; one column of ones where regimes play no part.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class Evidence:
     end: np.ndarray
     weight: np.ndarray
     prior: np.ndarray
+    regimes: np.ndarray
 
     @property
     def n_rows(self) -> int:
@@ -58,6 +60,7 @@ def gather(
     intervals: LabelIntervals,
     weight: np.ndarray | None,
     n_classes: int,
+    regimes: np.ndarray | None = None,
 ) -> Evidence:
     """Join the members' ``OutOfFold`` into one table.
 
@@ -68,6 +71,7 @@ def gather(
     intervals : when each row is and when its label becomes known.
     weight : (n,) or None.
     n_classes : 0 for regression.
+    regimes : (n, n_regimes) filtered probabilities, NaN where no fold covers a row; or None.
 
     Raises
     ------
@@ -87,7 +91,9 @@ def gather(
         if not np.array_equal(table.fold, fold):
             raise InvalidInput(f"The out-of-fold predictions of {name!r} were made with other folds than the others'.")
     stacked = np.stack([np.asarray(getattr(table, field), np.float64) for table in tables])
-    covered = (fold >= 0) & np.isfinite(stacked).all(axis=0 if not n_classes else (0, 2))
+    covered = (fold >= 0) & np.isfinite(stacked).all(axis=(0, 2) if n_classes else 0)
+    if regimes is not None:
+        covered &= np.isfinite(regimes).all(axis=1)
     if not covered.any():
         raise InvalidInput("No row has an out-of-fold prediction of every member; use more rows or fewer folds.")
     times = intervals.start
@@ -106,4 +112,5 @@ def gather(
         intervals.end[rows],
         weights[rows],
         prior,
+        np.ones((len(rows), 1)) if regimes is None else regimes[rows].astype(np.float32).astype(np.float64),
     )

@@ -20,29 +20,38 @@ class LogOddsPool:
     ----------
     base : (n_classes,) class frequencies.
     centre : (n_members, n_classes) mean evidence of each member.
-    weights : (n_members,) non-negative.
+    weights : (n_regimes, n_members) non-negative; one row where regimes play no part. A row's weights are the mean over
+        regimes, by the filtered probabilities.
     """
 
     base: np.ndarray
     centre: np.ndarray
     weights: np.ndarray
 
-    def logits(self, outputs: np.ndarray) -> np.ndarray:
-        """(n, n_classes) unnormalised log-probabilities from the members' probabilities (n_members, n, n_classes)."""
+    def logits(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> np.ndarray:
+        """(n, n_classes) unnormalised log-probabilities.
+
+        Parameters
+        ----------
+        outputs : (n_members, n, n_classes) the members' probabilities. regimes : (n, n_regimes), or None for one
+            regime.
+        """
         moved = evidence(outputs, self.base) - self.centre[:, None, :]
-        return np.log(self.base) + np.tensordot(self.weights, moved, axes=1)
+        pooled = row_sums(self.weights, moved, regimes)
+        pooled += np.log(self.base)
+        return pooled
 
-    def combine(self, outputs: np.ndarray) -> np.ndarray:
+    def combine(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> np.ndarray:
         """(n, n_classes) probabilities."""
-        return softmax(self.logits(outputs))
+        return softmax(self.logits(outputs, regimes))
 
-    def contributions(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Per member (n_members, n, n_classes − 1) log-odds against the first class, and the base rate's (n_classes −
-        1,).
+    def contributions(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Per member (n_members, n, n_classes − 1) log-odds against the first class, and the base's (n_classes − 1,).
 
         The base's plus the sum over members is the log-odds of the prediction.
         """
-        moved = self.weights[:, None, None] * (evidence(outputs, self.base) - self.centre[:, None, :])
+        moved = evidence(outputs, self.base) - self.centre[:, None, :]
+        moved = moved * row_weights(self.weights, moved.shape[1], regimes)[:, :, None]
         return moved[:, :, 1:] - moved[:, :, :1], np.log(self.base[1:] / self.base[0])
 
 
@@ -52,20 +61,47 @@ class LinearPool:
 
     Attributes
     ----------
-    base : () mean of the target. centre : (n_members,). weights : (n_members,) non-negative.
+    base : () mean of the target. centre : (n_members,). weights : (n_regimes, n_members) non-negative.
     """
 
     base: np.ndarray
     centre: np.ndarray
     weights: np.ndarray
 
-    def combine(self, outputs: np.ndarray) -> np.ndarray:
+    def combine(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> np.ndarray:
         """(n,) from the members' values (n_members, n)."""
-        return self.base + np.tensordot(self.weights, outputs - self.centre[:, None], axes=1)
+        return self.base + row_sums(self.weights, outputs - self.centre[:, None], regimes)
 
-    def contributions(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def contributions(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per member (n_members, n), and the base; together they sum to the prediction."""
-        return self.weights[:, None] * (outputs - self.centre[:, None]), self.base
+        moved = outputs - self.centre[:, None]
+        return row_weights(self.weights, moved.shape[1], regimes) * moved, self.base
+
+
+Pool = LogOddsPool | LinearPool
+
+
+def row_weights(weights: np.ndarray, n_rows: int, regimes: np.ndarray | None) -> np.ndarray:
+    """(n_members, n) each row's weights, from weights (n_regimes, n_members) and regimes (n, n_regimes)."""
+    if len(weights) == 1 or regimes is None:
+        return np.broadcast_to(weights.mean(axis=0)[:, None], (weights.shape[1], n_rows))
+    own: np.ndarray = (regimes @ weights).T
+    return own
+
+
+def row_sums(weights: np.ndarray, moved: np.ndarray, regimes: np.ndarray | None) -> np.ndarray:
+    """(n, …) weighted sums over the members of moved (n_members, n, …)."""
+    if len(weights) == 1 or regimes is None:
+        mean = weights[0] if len(weights) == 1 else weights.mean(axis=0)
+        return np.tensordot(mean, moved, axes=1)
+    total: np.ndarray = np.einsum("mn,mn...->n...", row_weights(weights, moved.shape[1], regimes), moved)
+    return total
+
+
+def by_regime(design: np.ndarray, regimes: np.ndarray) -> np.ndarray:
+    """The design of regime-wise weights, (n_regimes · n_members, n, …), from design (n_members, n, …)."""
+    shares = regimes.T.reshape(regimes.shape[1], 1, len(regimes), *([1] * (design.ndim - 2)))
+    return (shares * design).reshape(-1, *design.shape[1:])
 
 
 class LogLoss:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from consilience.ensemble.evidence import Evidence
-from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, SquaredLoss
+from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, Pool, SquaredLoss, by_regime
 
 RIDGES = (3.0, 0.3, 0.03, 0.003)  # pull towards equal weights, in units of what one row tells about one weight
+REGIME_RIDGES = (0.3, 0.03, 0.003)  # pull of each regime's weights towards the global ones, in the same units
 BLOCKS_PER_FOLD = 3
-BASE_ONLY, EQUAL = 0, 1  # positions among the candidates; the rest are RIDGES, from stiff to free
+BASE_ONLY, EQUAL = 0, 1  # positions among the candidates; then RIDGES from stiff to free, then REGIME_RIDGES
+N_GLOBAL = 2 + len(RIDGES)
+GLOBAL = EQUAL + 2  # the global weights that regimes are pulled towards: fitted, with a moderate ridge
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Walk:
     ----------
     starts : (n_blocks,) int64 time of each block's first row.
     block : (n,) block of each row; block 0 has nothing before it to learn from.
-    weights : (n_blocks, n_candidates, n_members) fitted on the rows known before the block.
-    losses : (n, n_candidates) of each row under the weights of its block; NaN in block 0.
+    weights : (n_blocks, n_candidates, n_regimes, n_members) fitted on the rows known before the block.
+    losses : (n, n_candidates) of each row under the weights of its block; NaN where nothing was known yet.
     """
 
     starts: np.ndarray
@@ -44,31 +47,34 @@ def loss_of(table: Evidence) -> LogLoss | SquaredLoss:
     return family(table.outputs, table.target, table.weight, table.prior)
 
 
+def n_candidates(table: Evidence) -> int:
+    """Regime-wise candidates join the global ones where there is more than one regime."""
+    return N_GLOBAL + (len(REGIME_RIDGES) if table.regimes.shape[1] > 1 else 0)
+
+
 def walk_forward(table: Evidence) -> Walk:
     """Fit every candidate before each block and score it on that block."""
     loss = loss_of(table)
     block, starts = blocks(table)
     n_members = len(table.names)
-    weights = np.zeros((len(starts), len(RIDGES) + 2, n_members))
-    losses = np.full((table.n_rows, len(RIDGES) + 2), np.nan)
+    weights = np.zeros((len(starts), n_candidates(table), table.regimes.shape[1], n_members))
+    losses = np.full((table.n_rows, weights.shape[1]), np.nan)
     for number, start in enumerate(starts):
         known = np.flatnonzero(table.known_before(int(start)))
         if number == 0 or len(known) < 2 * n_members + 10:
             continue
         base, centre = loss.anchor(known)
-        weights[number] = candidates(loss, known, base, centre, weights[number - 1])
+        weights[number] = candidates(loss, table.regimes, known, base, centre, weights[number - 1])
         rows = np.flatnonzero(block == number)
-        design = loss.design(rows, base, centre)
-        for position, candidate in enumerate(weights[number]):
-            losses[rows, position] = loss.losses(design, rows, base, candidate)
+        losses[rows] = candidate_losses(loss, table.regimes, rows, base, centre, weights[number])
     return Walk(starts, block, weights, losses)
 
 
 def blocks(table: Evidence) -> tuple[np.ndarray, np.ndarray]:
     """Cut each fold, in time order, into blocks of whole time steps: (block of each row, start of each block)."""
-    firsts = np.array([table.begin[table.fold == number].min() for number in np.unique(table.fold)])
+    firsts = np.sort([table.begin[table.fold == number].min() for number in np.unique(table.fold)])
     edges: list[int] = []
-    for first, following in zip(np.sort(firsts), [*np.sort(firsts)[1:], np.iinfo(np.int64).max]):
+    for first, following in zip(firsts, [*firsts[1:], np.iinfo(np.int64).max]):
         times = np.unique(table.begin[(table.begin >= first) & (table.begin < following)])
         edges.extend(int(part[0]) for part in np.array_split(times, BLOCKS_PER_FOLD) if len(part))
     starts = np.array(edges, np.int64)
@@ -76,20 +82,51 @@ def blocks(table: Evidence) -> tuple[np.ndarray, np.ndarray]:
 
 
 def candidates(
-    loss: LogLoss | SquaredLoss, rows: np.ndarray, base: np.ndarray, centre: np.ndarray, start: np.ndarray
+    loss: LogLoss | SquaredLoss,
+    regimes: np.ndarray,
+    rows: np.ndarray,
+    base: np.ndarray,
+    centre: np.ndarray,
+    start: np.ndarray,
 ) -> np.ndarray:
-    """Weights (n_candidates, n_members) fitted on some rows: none, equal, and pulled towards equal less and less."""
+    """Weights (n_candidates, n_regimes, n_members) fitted on some rows; ``start`` is where the search begins.
+
+    None; equal; pulled towards equal less and less; and per regime, pulled towards the global ones less and less.
+    """
     design = loss.design(rows, base, centre)
     n_members = len(design)
     found = np.zeros_like(start)
     mean = design.mean(axis=0, keepdims=True)
-    scale = loss.fit(mean, rows, base, np.zeros(1), 0.0, np.full(1, start[EQUAL].sum()))
+    scale = loss.fit(mean, rows, base, np.zeros(1), 0.0, np.full(1, start[EQUAL, 0].sum()))
     found[EQUAL] = scale / n_members
     unit = loss.curvature(design, rows, base)
     for position, ridge in enumerate(RIDGES, EQUAL + 1):
-        begin = found[position - 1] if not start[position].any() else start[position]
-        found[position] = loss.fit(design, rows, base, found[EQUAL], ridge * unit, begin)
+        begin = start[position, 0] if start[position].any() else found[position - 1, 0]
+        found[position] = loss.fit(design, rows, base, found[EQUAL, 0], ridge * unit, begin)
+    if len(found) == N_GLOBAL:
+        return found
+    wide, goal = by_regime(design, regimes[rows]), found[GLOBAL].ravel()
+    for position, ridge in enumerate(REGIME_RIDGES, N_GLOBAL):
+        begin = start[position].ravel() if start[position].any() else goal
+        found[position] = loss.fit(wide, rows, base, goal, ridge * unit, begin).reshape(-1, n_members)
     return found
+
+
+def candidate_losses(
+    loss: LogLoss | SquaredLoss,
+    regimes: np.ndarray,
+    rows: np.ndarray,
+    base: np.ndarray,
+    centre: np.ndarray,
+    weights: np.ndarray,
+) -> np.ndarray:
+    """(n, n_candidates) losses of some rows."""
+    design = loss.design(rows, base, centre)
+    losses = [loss.losses(design, rows, base, one[0]) for one in weights[:N_GLOBAL]]
+    if len(weights) > N_GLOBAL:
+        wide = by_regime(design, regimes[rows])
+        losses += [loss.losses(wide, rows, base, one.ravel()) for one in weights[N_GLOBAL:]]
+    return np.stack(losses, axis=1)
 
 
 def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndarray:
@@ -97,8 +134,7 @@ def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndar
 
     Overlapping labels repeat each other: the summed loss is divided by how many labels of one asset overlap on average.
     """
-    prior = np.full(walk.losses.shape[1], 0.5 / (walk.losses.shape[1] - 1))
-    prior[BASE_ONLY] = 0.5
+    prior = prior_shares(walk.losses.shape[1])
     rows = np.isfinite(walk.losses).all(axis=1)
     if before is not None:
         rows &= table.known_before(before)
@@ -113,6 +149,17 @@ def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndar
     return result
 
 
+def prior_shares(n_shares: int) -> np.ndarray:
+    """Half on the base rate, the other half spread over the global and, where there are any, the regime-wise family."""
+    share = np.empty(n_shares)
+    share[BASE_ONLY] = 0.5
+    share[EQUAL:N_GLOBAL] = 0.5 / (N_GLOBAL - 1)
+    if n_shares > N_GLOBAL:
+        share[EQUAL:N_GLOBAL] *= 0.5
+        share[N_GLOBAL:] = 0.25 / (n_shares - N_GLOBAL)
+    return share
+
+
 def overlap(table: Evidence) -> float:
     """Mean number of time steps that a label's interval reaches over, at least 1."""
     times = np.unique(table.begin)
@@ -120,26 +167,25 @@ def overlap(table: Evidence) -> float:
     return float(max(1.0, reach.mean()))
 
 
-def fit_pool(table: Evidence, walk: Walk | None = None) -> LogOddsPool | LinearPool:
+def fit_pool(table: Evidence, walk: Walk | None = None) -> Pool:
     """The pool for rows after the whole table."""
     walk = walk_forward(table) if walk is None else walk
     loss, rows = loss_of(table), np.arange(table.n_rows)
     base, centre = loss.anchor(rows)
-    found = candidates(loss, rows, base, centre, walk.weights[-1])
-    return make_pool(table, base, centre, posterior(table, walk) @ found)
+    found = candidates(loss, table.regimes, rows, base, centre, walk.weights[-1])
+    return make_pool(table, base, centre, np.tensordot(posterior(table, walk), found, axes=1))
 
 
-def fit_pool_before(table: Evidence, walk: Walk, fold: int) -> LogOddsPool | LinearPool | None:
+def fit_pool_before(table: Evidence, walk: Walk, fold: int) -> Pool | None:
     """The pool as it stood when a fold began: from rows and losses known by then; None where nothing was known."""
     start = int(table.begin[table.fold == fold].min())
     number = int(np.searchsorted(walk.starts, start))
-    known = np.flatnonzero(table.known_before(start))
-    if not walk.weights[number].any() and not np.isfinite(walk.losses[walk.block == number]).any():
+    if not np.isfinite(walk.losses[walk.block == number]).any():
         return None
-    base, centre = loss_of(table).anchor(known)
-    return make_pool(table, base, centre, posterior(table, walk, start) @ walk.weights[number])
+    base, centre = loss_of(table).anchor(np.flatnonzero(table.known_before(start)))
+    return make_pool(table, base, centre, np.tensordot(posterior(table, walk, start), walk.weights[number], axes=1))
 
 
-def make_pool(table: Evidence, base: np.ndarray, centre: np.ndarray, weights: np.ndarray) -> LogOddsPool | LinearPool:
+def make_pool(table: Evidence, base: np.ndarray, centre: np.ndarray, weights: np.ndarray) -> Pool:
     """The pool of the table's kind."""
     return (LogOddsPool if table.outputs.ndim == 3 else LinearPool)(base, centre, weights)

@@ -87,7 +87,7 @@ class _Stacking(MembersMixin):
     @property
     def weights_(self) -> dict[str, float]:
         """Each member's weight in the pool, by name; all zero says that the base rate is the best forecast."""
-        return dict(zip(self.evidence_.names, self.pool_.weights.tolist()))
+        return dict(zip(self.evidence_.names, self.pool_.weights.mean(axis=0).tolist()))
 
     # -- state -------------------------------------------------------------------------------------------------
 

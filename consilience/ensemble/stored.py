@@ -4,12 +4,12 @@ import numpy as np
 
 from consilience.base import Arrays, InvalidState
 from consilience.ensemble.evidence import Evidence
-from consilience.ensemble.pool import LinearPool, LogOddsPool
+from consilience.ensemble.pool import LinearPool, LogOddsPool, Pool
 
 _INTEGERS = ("rows", "fold", "begin", "end")
 
 
-def pool_arrays(pool: LogOddsPool | LinearPool) -> Arrays:
+def pool_arrays(pool: Pool) -> Arrays:
     """The pool's three arrays, by name."""
     return {
         "pool_base": np.asarray(pool.base, np.float64),
@@ -18,7 +18,7 @@ def pool_arrays(pool: LogOddsPool | LinearPool) -> Arrays:
     }
 
 
-def read_pool(arrays: Arrays, n_members: int, n_classes: int) -> LogOddsPool | LinearPool:
+def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1) -> Pool:
     """The pool again; n_classes is 0 for regression.
 
     Raises
@@ -28,7 +28,7 @@ def read_pool(arrays: Arrays, n_members: int, n_classes: int) -> LogOddsPool | L
     extra = (n_classes,) if n_classes else ()
     base = _read(arrays, "pool_base", extra, "f")
     centre = _read(arrays, "pool_centre", (n_members, *extra), "f")
-    weights = _read(arrays, "pool_weights", (n_members,), "f")
+    weights = _read(arrays, "pool_weights", (n_regimes, n_members), "f")
     if (weights < 0).any():
         raise InvalidState("A stored weight is negative.")
     if not n_classes:
@@ -41,7 +41,8 @@ def read_pool(arrays: Arrays, n_members: int, n_classes: int) -> LogOddsPool | L
 def evidence_arrays(table: Evidence) -> Arrays:
     """The table's arrays, by name; predictions as float32."""
     arrays = {name: getattr(table, name) for name in (*_INTEGERS, "target", "weight", "prior")}
-    return {f"oof_{name}": array for name, array in {**arrays, "outputs": table.outputs.astype(np.float32)}.items()}
+    arrays |= {name: getattr(table, name).astype(np.float32) for name in ("outputs", "regimes")}
+    return {f"oof_{name}": array for name, array in arrays.items()}
 
 
 def read_evidence(arrays: Arrays, names: tuple[str, ...], n_classes: int) -> Evidence:
@@ -58,13 +59,17 @@ def read_evidence(arrays: Arrays, names: tuple[str, ...], n_classes: int) -> Evi
     target = _read(arrays, "oof_target", (n_rows,), "i" if n_classes else "f")
     weight = _read(arrays, "oof_weight", (n_rows,), "f")
     prior = _read(arrays, "oof_prior", (n_classes,), "f")
-    if n_rows == 0 or (weight < 0).any() or (prior < 0).any():
-        raise InvalidState("The stored out-of-fold table is empty or has negative weights.")
+    regimes = arrays.get("oof_regimes")
+    if regimes is None or regimes.ndim != 2 or regimes.shape[1] == 0:
+        raise InvalidState("The stored out-of-fold table has no regime probabilities.")
+    regimes = _read(arrays, "oof_regimes", (n_rows, regimes.shape[1]), "f").astype(np.float64)
+    if n_rows == 0 or (regimes < 0).any() or (weight < 0).any() or (prior < 0).any():
+        raise InvalidState("The stored out-of-fold table is empty or has negative numbers.")
     if n_classes and ((target < 0).any() or (target >= n_classes).any()):
         raise InvalidState("The stored out-of-fold table has a class code outside the classes.")
     if n_classes and ((outputs < 0).any() or (outputs > 1).any()):
         raise InvalidState("The stored out-of-fold table has probabilities outside [0, 1].")
-    return Evidence(names, outputs, target, weight=weight, prior=prior, **parts)
+    return Evidence(names, outputs, target, weight=weight, prior=prior, regimes=regimes, **parts)
 
 
 def _read(arrays: Arrays, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:

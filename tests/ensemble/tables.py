@@ -23,6 +23,7 @@ def table(n=2000, n_members=4, n_folds=5, signal=0.5, noise=0.3, seed=0, n_class
         time + horizon,
         np.ones(n),
         np.full(n_classes, 50.0),
+        np.ones((n, 1)),
     )
 
 

@@ -177,7 +177,7 @@ def test_three_classes():
     "name,change",
     [
         ("pool_weights", lambda a: -a - 1.0),
-        ("pool_weights", lambda a: a[:1]),
+        ("pool_weights", lambda a: a[0]),
         ("pool_base", lambda a: a * 3),
         ("pool_base", lambda a: a * np.nan),
         ("pool_centre", lambda a: a.astype(np.int64)),
