@@ -40,7 +40,8 @@ def gather_evidence(
         facts |= {"deflated_sharpe": deflated.probability, "n_trials": deflated.n_trials}
     entries = [other.strategy.returns for other in board if not other.baseline]
     if len(entries) > 1 and len(row.strategy.returns) >= 32:
-        facts["overfitting"] = probability_of_backtest_overfitting(np.column_stack(entries)).probability
+        selection = probability_of_backtest_overfitting(np.column_stack(entries))
+        facts |= {"overfitting": selection.probability, "overfitting_loss": selection.probability_of_loss}
     return Evidence(name=name, **(facts | more))
 
 
