@@ -8,6 +8,7 @@ import pandas as pd
 from consilience.base import Arrays, ClassifierPredictor, InvalidState, RegressorPredictor, Spec, State
 from consilience.boosting.class_weights import row_weights, weighing_rows
 from consilience.boosting.parameters import CLASS_WEIGHT, CheckedParameters, Rule, integer, number
+from consilience.boosting.rows import read_rows
 
 
 class _LinearModel(CheckedParameters):
@@ -38,7 +39,7 @@ class _LinearModel(CheckedParameters):
         self.intercept_ = np.atleast_1d(intercept) - self.coef_ @ mean
 
     def _scores(self, X: Any) -> np.ndarray:
-        rows = self._read_X(X)  # type: ignore[attr-defined]
+        rows = read_rows(self, X, allow_nan=False)
         return np.asarray(rows @ self.coef_.T + self.intercept_)
 
     @property

@@ -8,6 +8,7 @@ import pandas as pd
 from consilience.base import Arrays, ClassifierPredictor, InvalidInput, InvalidState, RegressorPredictor, Spec, State
 from consilience.boosting.class_weights import row_weights, weighing_rows
 from consilience.boosting.parameters import CheckedParameters
+from consilience.boosting.rows import read_rows
 from consilience.kernels.forest import Forest
 
 IMPORTANCE_TYPES = ("gain", "split")
@@ -50,7 +51,7 @@ class _TreeModel(CheckedParameters):
 
     def _raw(self, X: Any) -> np.ndarray:
         """The forest's raw outputs (n, n_outputs)."""
-        rows = self._read_X(X, allow_nan=True)  # type: ignore[attr-defined]
+        rows = read_rows(self, X, allow_nan=True)
         return self.forest_.raw(rows)
 
     @property

@@ -6,12 +6,13 @@ A forest is T trees in flat arrays over all N nodes; tree t owns the nodes ``sta
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 MISSING_LEFT = 1  # NaN (and zero, with ZERO_IS_MISSING) goes left
 NAN_IS_ZERO = 2  # NaN is read as 0.0 (a feature that had no missing value when LightGBM was fitted)
 ZERO_IS_MISSING = 4  # |x| <= 1e-35 is missing too (LightGBM's zero_as_missing)
 ZERO = 1e-35
+BLOCK = 64  # rows at a time through all trees
 
 OK, BAD_START, BAD_FEATURE, BAD_CHILD, NOT_A_TREE, BAD_THRESHOLD, BAD_VALUE, TOO_DEEP, BAD_FLAG, BAD_OUTPUT = range(10)
 
@@ -116,38 +117,136 @@ def _step(nodes, cut, flags, X, row, at):
     return nodes[at, 1] + (x > cut[at])
 
 
-@njit(inline="always")
-def _add_rows(start, depth, output, nodes, cut, flags, value, X, simple, first, last, out):
-    """Add every tree's value to out[first:last]; ``simple``: no missing value in X and no zero that counts as one."""
+@njit(cache=True, nogil=True)
+def add_trees(start, depth, output, nodes, cut, flags, value, X, simple, single_sum, out):
+    """out (n, n_outputs) += the forest's values for X (n, d) float64, block by block to keep rows in the cache.
+
+    ``simple``: no missing value in X and no zero that counts as one. ``single_sum`` rounds to float32 after every tree:
+    that is XGBoost's sum, and 300 roundings in another order or none at all would be 1e-5 away from it.
+    """
     width = value.shape[1]
-    for t in range(output.size):
-        root = start[t]
-        column = output[t]
-        for row in range(first, last):
-            at = root
-            if simple:
-                for _ in range(depth[t]):
-                    at = _step_complete(nodes, cut, X, row, at)
-            else:
-                for _ in range(depth[t]):
-                    at = _step(nodes, cut, flags, X, row, at)
-            for k in range(width):
-                out[row, column + k] += value[at, k]
+    for first in range(0, X.shape[0], BLOCK):
+        last = min(first + BLOCK, X.shape[0])
+        for t in range(output.size):
+            root = start[t]
+            column = output[t]
+            for row in range(first, last):
+                at = root
+                if simple:
+                    for _ in range(depth[t]):
+                        at = _step_complete(nodes, cut, X, row, at)
+                else:
+                    for _ in range(depth[t]):
+                        at = _step(nodes, cut, flags, X, row, at)
+                for k in range(width):
+                    total = out[row, column + k] + value[at, k]
+                    out[row, column + k] = np.float64(np.float32(total)) if single_sum else total
 
 
 @njit(cache=True, nogil=True)
-def add_trees(start, depth, output, nodes, cut, flags, value, X, simple, out):
-    """out (n, n_outputs) += the forest's values for X (n, d) float64, on the calling thread."""
-    block = 64
-    for first in range(0, X.shape[0], block):
-        _add_rows(start, depth, output, nodes, cut, flags, value, X, simple, first, min(first + block, X.shape[0]), out)
+def add_contributions(start, depth, output, nodes, cut, flags, value, cover, X, out):
+    """out (n, d + 1, n_outputs) += each feature's Shapley value in each row, and the mean output in the last place.
+
+    Path-dependent TreeSHAP (Lundberg, Erion & Lee 2018, algorithm 2), leaf by leaf: what a leaf gives to a feature
+    depends only on the features on its path, on the share of training weight that each lets through (zero) and on
+    whether the row itself passes (one).
+    """
+    n_rows, n_features = X.shape
+    longest = depth.max() + 1
+    pending = np.empty((longest + 1, 3), np.int64)  # node, level, whether the row takes the step into it
+    pending_share = np.empty(longest + 1)
+    path_feature = np.empty(longest, np.int64)
+    path_share = np.empty(longest)
+    path_taken = np.empty(longest, np.bool_)
+    slot = np.full(n_features, -1, np.int64)
+    own = np.empty(longest, np.int64)
+    zero = np.empty(longest)
+    one = np.empty(longest)
+    weight = np.empty(longest + 1)
+    parent_feature = np.empty(longest + 1, np.int64)
+    for row in range(n_rows):
+        for t in range(output.size):
+            pending[0, 0] = start[t]
+            pending[0, 1] = 0
+            pending_share[0] = 1.0
+            n_pending = 1
+            while n_pending > 0:
+                n_pending -= 1
+                at, level = pending[n_pending, 0], pending[n_pending, 1]
+                if level > 0:
+                    path_feature[level - 1] = parent_feature[n_pending]
+                    path_share[level - 1] = pending_share[n_pending]
+                    path_taken[level - 1] = pending[n_pending, 2] == 1
+                child = nodes[at, 1]
+                if child != at:
+                    taken = _step(nodes, cut, flags, X, row, at)
+                    both = cover[child] + cover[child + 1]
+                    for side in range(2):
+                        pending[n_pending, 0] = child + side
+                        pending[n_pending, 1] = level + 1
+                        pending[n_pending, 2] = child + side == taken
+                        pending_share[n_pending] = cover[child + side] / both if both > 0 else 0.5
+                        parent_feature[n_pending] = nodes[at, 0]
+                        n_pending += 1
+                    continue
+                n_own = _merge_path(path_feature, path_share, path_taken, level, slot, own, zero, one)
+                mean = _extend_all(zero, one, n_own, weight)
+                for k in range(value.shape[1]):
+                    out[row, n_features, output[t] + k] += mean * value[at, k]
+                for i in range(n_own):
+                    part = _unwound_sum(zero[i], one[i], n_own, weight) * (one[i] - zero[i])
+                    for k in range(value.shape[1]):
+                        out[row, own[i], output[t] + k] += part * value[at, k]
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def add_trees_parallel(start, depth, output, nodes, cut, flags, value, X, simple, out):
-    """``add_trees`` with blocks of rows shared among threads; each row adds its trees in the same order."""
-    block = 64
-    n_blocks = (X.shape[0] + block - 1) // block
-    for b in prange(n_blocks):
-        first = b * block
-        _add_rows(start, depth, output, nodes, cut, flags, value, X, simple, first, min(first + block, X.shape[0]), out)
+@njit(cache=True, nogil=True)
+def _merge_path(path_feature, path_share, path_taken, level, slot, own, zero, one):
+    """One entry per feature on the path: shares multiply, and the row passes if it passes at every node."""
+    n_own = 0
+    for k in range(level):
+        feature = path_feature[k]
+        if slot[feature] < 0:
+            slot[feature] = n_own
+            own[n_own] = feature
+            zero[n_own] = 1.0
+            one[n_own] = 1.0
+            n_own += 1
+        at = slot[feature]
+        zero[at] *= path_share[k]
+        if not path_taken[k]:
+            one[at] = 0.0
+    for k in range(n_own):
+        slot[own[k]] = -1
+    return n_own
+
+
+@njit(cache=True, nogil=True)
+def _extend_all(zero, one, n_own, weight):
+    """Fill weight (n_own + 1), the share of orderings with k of the path's features known; returns zero's product."""
+    mean = 1.0
+    weight[0] = 1.0
+    for i in range(n_own):
+        mean *= zero[i]
+        size = i + 2
+        weight[i + 1] = one[i] * weight[i] * (i + 1) / size
+        for j in range(i, 0, -1):
+            weight[j] = zero[i] * weight[j] * (i + 1 - j) / size + one[i] * weight[j - 1] * j / size
+        weight[0] = zero[i] * weight[0] * (i + 1) / size
+    return mean
+
+
+@njit(cache=True, nogil=True)
+def _unwound_sum(zero, one, n_own, weight):
+    """The sum of the weights as they would be without a feature of these shares."""
+    size = n_own + 1
+    total = 0.0
+    if one != 0.0:
+        after = weight[n_own]
+        for j in range(n_own - 1, -1, -1):
+            before = after * size / (j + 1)
+            total += before
+            after = weight[j] - before * zero * (n_own - j) / size
+    elif zero != 0.0:
+        for j in range(n_own):
+            total += weight[j] * size / (zero * (n_own - j))
+    return total

@@ -1,5 +1,9 @@
 """Fitted trees as plain arrays: validated once, evaluated by one compiled walker, whatever library grew them."""
 
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -9,7 +13,7 @@ from consilience.base import Arrays, InvalidState, Spec
 from consilience.kernels import _forest
 
 MAX_DEPTH = 1024
-_PARALLEL_WORK = 400_000  # node visits below which a second thread costs more than it brings
+_PARALLEL_WORK = 2_000_000  # node visits (2 ns each) below which a second thread costs more than it brings
 _PROBLEMS = {
     _forest.BAD_START: "tree boundaries that do not cover the nodes",
     _forest.BAD_FEATURE: "a feature out of range",
@@ -47,6 +51,7 @@ class Forest:
     ----------
     n_features : columns of X.
     single : X is rounded to float32 before comparing, as XGBoost and scikit-learn do.
+    single_sum : the trees are added up in float32, as XGBoost does.
     start : (T + 1,) int64, tree t owns nodes start[t] to start[t + 1].
     output : (T,) int32, the first output that each tree adds to.
     feature : (N,) int32, -1 at a leaf.
@@ -63,7 +68,7 @@ class Forest:
 
     Examples
     --------
-    >>> stump = Forest(1, False, np.array([0, 3]), np.array([0], np.int32), np.array([0, -1, -1], np.int32),
+    >>> stump = Forest(1, False, False, np.array([0, 3]), np.array([0], np.int32), np.array([0, -1, -1], np.int32),
     ...     np.array([0.5, 0, 0]), np.array([1, -1, -1], np.int32), np.array([2, -1, -1], np.int32),
     ...     np.zeros(3, np.uint8), np.array([[0.0], [-1.0], [1.0]]), np.array([1.0, 0, 0]), np.array([2.0, 1, 1]),
     ...     np.array([10.0]))
@@ -73,6 +78,7 @@ class Forest:
 
     n_features: int
     single: bool
+    single_sum: bool
     start: np.ndarray
     output: np.ndarray
     feature: np.ndarray
@@ -85,6 +91,7 @@ class Forest:
     cover: np.ndarray
     base: np.ndarray
     _packed: tuple[np.ndarray, ...] = field(init=False, repr=False)
+    _packed_cover: np.ndarray = field(init=False, repr=False)
     _zero_is_missing: bool = field(init=False, repr=False)
     _path_length: int = field(init=False, repr=False)
 
@@ -110,7 +117,11 @@ class Forest:
         return len(self.base)
 
     def _check_shapes(self) -> None:
-        if type(self.n_features) is not int or not 1 <= self.n_features < 2**31 or not isinstance(self.single, bool):
+        if (
+            type(self.n_features) is not int
+            or not 1 <= self.n_features < 2**31
+            or not all(isinstance(flag, bool) for flag in (self.single, self.single_sum))
+        ):
             raise InvalidState(f"A forest of {self.n_features!r} features cannot be.")
         for name, dtype in _DTYPES.items():
             array = getattr(self, name)
@@ -137,24 +148,45 @@ class Forest:
         _forest.pack_trees(
             self.start, self.feature, self.threshold, self.left, self.right, self.missing, nodes, cut, flags, place
         )
+        object.__setattr__(self, "_packed_cover", self.cover[place])
         return self.start, depth, self.output, nodes, cut, flags, self.value[place]
+
+    def _read(self, X: np.ndarray) -> np.ndarray:
+        X = np.ascontiguousarray(X, dtype=np.float64)
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            raise ValueError(f"The 'X' parameter of Forest must be (n, {self.n_features}). Got {X.shape} instead.")
+        return X.astype(np.float32).astype(np.float64) if self.single else X
 
     def raw(self, X: np.ndarray) -> np.ndarray:
         """Raw outputs (n, n_outputs) for X (n, n_features); NaN is missing, infinities are the caller's to refuse.
 
         The result does not depend on the number of threads: each row adds its trees in the same order.
         """
-        X = np.ascontiguousarray(X, dtype=np.float64)
-        if X.ndim != 2 or X.shape[1] != self.n_features:
-            raise ValueError(f"The 'X' parameter of Forest must be (n, {self.n_features}). Got {X.shape} instead.")
-        if self.single:
-            X = X.astype(np.float32).astype(np.float64)
+        X = self._read(X)
         out = np.empty((len(X), len(self.base)))
         out[:] = self.base
         simple = not self._zero_is_missing and not np.isnan(X.sum())
-        work = len(X) * self._path_length
-        add = _forest.add_trees_parallel if work > _PARALLEL_WORK and len(X) > 64 else _forest.add_trees
-        add(*self._packed, X, simple, out)
+
+        def add(rows: slice) -> None:
+            _forest.add_trees(*self._packed, X[rows], simple, self.single_sum, out[rows])
+
+        _in_parallel(add, len(X), len(X) * self._path_length)
+        return out
+
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """How much each feature moves each row's raw output from the mean over the training rows.
+
+        Returns (n, n_features + 1, n_outputs): the exact Shapley values of the trees (TreeSHAP, Lundberg, Erion & Lee
+        2018), and the mean output in the last place; over its second axis it adds up to ``raw(X)``.
+        """
+        X = self._read(X)
+        out = np.zeros((len(X), self.n_features + 1, self.n_outputs))
+        out[:, -1] = self.base
+
+        def add(rows: slice) -> None:
+            _forest.add_contributions(*self._packed, self._packed_cover, X[rows], out[rows])
+
+        _in_parallel(add, len(X), 20 * len(X) * self._path_length)
         return out
 
     def importances(self, kind: str = "gain") -> np.ndarray:
@@ -171,6 +203,7 @@ class Forest:
         return type(self)(
             n_features=self.n_features,
             single=self.single,
+            single_sum=self.single_sum,
             start=self.start[: n_trees + 1].copy(),
             output=self.output[:n_trees].copy(),
             base=self.base,
@@ -183,6 +216,7 @@ class Forest:
         return type(self)(
             n_features=self.n_features,
             single=self.single,
+            single_sum=self.single_sum,
             start=np.concatenate([self.start, other.start[1:] + self.start[-1]]),
             output=np.concatenate([self.output, other.output]),
             base=self.base,
@@ -191,7 +225,9 @@ class Forest:
 
     def to_state(self) -> tuple[Spec, Arrays]:
         """The forest as a JSON-able spec and arrays."""
-        return {"n_features": self.n_features, "single": self.single}, {name: getattr(self, name) for name in _DTYPES}
+        return {"n_features": self.n_features, "single": self.single, "single_sum": self.single_sum}, {
+            name: getattr(self, name) for name in _DTYPES
+        }
 
     @classmethod
     def from_state(cls, spec: Spec, arrays: Arrays) -> Self:
@@ -199,7 +235,22 @@ class Forest:
         missing = sorted(set(_DTYPES) - set(arrays))
         if missing:
             raise InvalidState(f"The forest lacks the array {missing[0]!r}.")
-        return cls(spec["n_features"], spec["single"], **{name: arrays[name] for name in _DTYPES})
+        return cls(spec["n_features"], spec["single"], spec["single_sum"], **{name: arrays[name] for name in _DTYPES})
+
+
+def _in_parallel(add: Callable[[slice], None], n_rows: int, work: int) -> None:
+    """Call ``add`` on slices of the rows, one per core where there is enough to do.
+
+    Python's threads rather than the compiler's own: the kernels release the GIL, and Numba's default thread pool ends
+    the process when two threads of a server enter it at once.
+    """
+    n_threads = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, n_rows)
+    if work < _PARALLEL_WORK or n_threads < 2:
+        add(slice(0, n_rows))
+        return
+    edges = np.linspace(0, n_rows, n_threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(add, [slice(first, last) for first, last in itertools.pairwise(edges)]))
 
 
 _NODE_ARRAYS = ("feature", "threshold", "left", "right", "missing", "value", "gain", "cover")

@@ -48,7 +48,9 @@ class _Tree:
     cover: np.ndarray
 
 
-def join_trees(trees: Sequence[_Tree], output: Any, base: Any, n_features: int, single: bool) -> Forest:
+def join_trees(
+    trees: Sequence[_Tree], output: Any, base: Any, n_features: int, single: bool, single_sum: bool = False
+) -> Forest:
     """One validated forest from single trees; ``output[t]`` is where tree t adds its values."""
     sizes = [len(tree.feature) for tree in trees]
 
@@ -63,6 +65,7 @@ def join_trees(trees: Sequence[_Tree], output: Any, base: Any, n_features: int, 
     return Forest(
         n_features=n_features,
         single=single,
+        single_sum=single_sum,
         start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         output=np.asarray(output, dtype=np.int32),
         feature=np.where(leaf, np.int32(-1), feature),
@@ -110,7 +113,7 @@ def _xgboost(learner: dict[str, Any]) -> NativeForest:
     if weights is not None:
         for tree, weight in zip(trees, weights, strict=True):
             tree.value = tree.value * weight
-    forest = join_trees(trees, model["tree_info"], base, int(params["num_feature"]), single=True)
+    forest = join_trees(trees, model["tree_info"], base, int(params["num_feature"]), single=True, single_sum=True)
     return NativeForest(forest, objective, tuple(learner.get("feature_names") or ()))
 
 
@@ -123,7 +126,8 @@ def _margin(objective: str, base: np.ndarray) -> np.ndarray:
     if objective in _SAME_MARGIN:
         return base
     if objective == "binary:logistic":
-        return np.asarray(np.log(base / (1.0 - base)))
+        single = base.astype(np.float32)  # XGBoost takes this logarithm in float32
+        return np.asarray(-np.log(np.float32(1) / single - np.float32(1)), dtype=np.float64)
     raise InvalidState(
         f"XGBoost's objective {objective!r} is not supported; these are: binary:logistic, {', '.join(_SAME_MARGIN)}."
     )

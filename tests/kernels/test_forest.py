@@ -8,7 +8,7 @@ import pytest
 from consilience.base import InvalidState
 from consilience.kernels import forest as module
 from consilience.kernels.forest import Forest
-from tests.reference.forest import random_forest, walk
+from tests.reference.forest import random_forest, shapley, walk
 
 
 def rows(rng, n, n_features):
@@ -22,12 +22,30 @@ def rows(rng, n, n_features):
 @pytest.mark.parametrize("width", [1, 2])
 def test_equals_the_plain_walk(seed, width):
     rng = np.random.default_rng(seed)
-    forest = Forest(**random_forest(rng, width=width, flags=[0, 1] if seed % 3 else [0, 1, 2, 4, 5]))
+    single_sum = {"single_sum": bool(seed % 2)}
+    forest = Forest(**random_forest(rng, width=width, flags=[0, 1] if seed % 3 else [0, 1, 2, 4, 5]) | single_sum)
     X = rows(rng, 70, forest.n_features)
     expected = np.array([walk(forest, row) for row in X])
     np.testing.assert_allclose(forest.raw(X), expected, rtol=0, atol=1e-12)
     complete = np.nan_to_num(X, nan=0.3)
     np.testing.assert_allclose(forest.raw(complete), [walk(forest, row) for row in complete], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_contributions_are_shapley_values(seed):
+    rng = np.random.default_rng(seed)
+    forest = Forest(**random_forest(rng, n_trees=3, n_features=4, width=1 + seed % 2, flags=[0, 1, 2, 4, 5]))
+    X = rows(rng, 6, forest.n_features)
+    expected = np.array([shapley(forest, row) for row in X])
+    np.testing.assert_allclose(forest.contributions(X), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(forest.contributions(X).sum(axis=1), forest.raw(X), rtol=0, atol=1e-12)
+
+
+def test_contributions_where_no_weight_arrived():
+    arguments = random_forest(np.random.default_rng(0))
+    forest = Forest(**arguments | {"cover": np.zeros_like(arguments["cover"])})
+    X = rows(np.random.default_rng(1), 10, forest.n_features)
+    np.testing.assert_allclose(forest.contributions(X).sum(axis=1), forest.raw(X), rtol=0, atol=1e-12)
 
 
 def test_threads_and_blocks_do_not_change_the_result():
@@ -111,6 +129,7 @@ def chain(length):
     index = np.arange(size, dtype=np.int32)
     return Forest(
         1,
+        False,
         False,
         np.array([0, size]),
         np.zeros(1, np.int32),

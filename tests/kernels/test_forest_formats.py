@@ -56,7 +56,9 @@ def test_xgboost(objective, booster):
     native = read_xgboost(model.save_raw("json"))
     assert native.objective == objective
     margin = model.predict(xgb.DMatrix(X), output_margin=True).reshape(len(X), -1)
-    np.testing.assert_allclose(native.forest.raw(X), margin, rtol=0, atol=3e-6)
+    np.testing.assert_allclose(native.forest.raw(X), margin, rtol=0, atol=1e-6)
+    parts = model.predict(xgb.DMatrix(X), pred_contribs=True).reshape(len(X), -1, 7).swapaxes(1, 2)
+    np.testing.assert_allclose(native.forest.contributions(X), parts, rtol=0, atol=2e-5)  # float32 in XGBoost
 
 
 @pytest.mark.parametrize("zero_as_missing", [False, True])
@@ -76,6 +78,8 @@ def test_lightgbm(objective, missing, zero_as_missing):
     model = lgb.train(params, lgb.Dataset(X, target("multi" if objective == "multiclass" else objective, y)), 40)
     forest = read_lightgbm(model.model_to_string()).forest
     new, _ = data(seed=1, missing=0.2)  # NaN also where training had none
+    parts = model.predict(new, pred_contrib=True).reshape(len(X), -1, 7).swapaxes(1, 2)
+    np.testing.assert_allclose(forest.contributions(new), parts, rtol=0, atol=1e-9)
     np.testing.assert_allclose(
         forest.raw(new), model.predict(new, raw_score=True).reshape(len(X), -1), rtol=0, atol=1e-12
     )
@@ -117,7 +121,7 @@ def test_thresholds_are_met_exactly():
         + [cuts, np.nextafter(cuts.astype("f4"), np.float32(np.inf))]
     )
     grid = np.tile(values[:, None], (1, 6))
-    np.testing.assert_allclose(forest.raw(grid)[:, 0], model.predict(xgb.DMatrix(grid)), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(forest.raw(grid)[:, 0], model.predict(xgb.DMatrix(grid)), rtol=0, atol=1e-6)
 
 
 def test_what_is_not_supported_is_named():
