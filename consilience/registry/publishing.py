@@ -5,6 +5,7 @@ folder, an artifact that no version names, a lease) is found by ``gc``.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,17 @@ def publish(database: Database, artifacts: LocalArtifacts, state: State, asked: 
     except BaseException:
         _release(database, lease)
         raise
+
+
+def native_files(predictor: Any, prefix: str = "") -> dict[str, bytes]:
+    """Files in the formats of other tools that a predictor and its members offer (a booster's own text or JSON)."""
+    found = {}
+    for name, data in (predictor.native_files() if hasattr(predictor, "native_files") else {}).items():
+        found[prefix + re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:]] = bytes(data)
+    members = getattr(predictor, "members_", None)
+    for name, member in members.items() if isinstance(members, Mapping) else ():
+        found |= native_files(member, f"{prefix}{re.sub(r'[^A-Za-z0-9_-]', '_', str(name))[:40]}-")
+    return found
 
 
 def _register(

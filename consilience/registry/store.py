@@ -98,7 +98,8 @@ class Registry:
         lineage : JSON-able: parents, data snapshot, seeds; code, packages and hardware are added.
         metrics, verdicts : JSON-able: what was measured, and what the gates said.
         number : None for the least number that the changes require, a level (``"minor"``), or a number.
-        native : files kept for other tools beside the model (a booster's own format); they are never read here.
+        native : files kept for other tools beside the model (a booster's own format), by default those that the
+            predictor and its members offer; they are never read here.
 
         Returns
         -------
@@ -109,7 +110,8 @@ class Registry:
         Refused : a number that is lower than the changes require.
         StorageFailed : the disk or the database refused; nothing that was published before is affected.
         """
-        asked = publishing.request(name, number, contract, lineage, metrics, verdicts, native)
+        offered = publishing.native_files(predictor) if native is None else native
+        asked = publishing.request(name, number, contract, lineage, metrics, verdicts, offered)
         state = predictor if isinstance(predictor, State) else predictor.get_state()
         return publishing.publish(self.database, self.artifacts, state, asked)
 

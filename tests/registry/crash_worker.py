@@ -3,8 +3,8 @@
     python tests/registry/crash_worker.py URL ARTIFACTS
 
 Each line ``STEP|AT|SEED`` on stdin is one child: it publishes models SEED, SEED + 1, … until it is killed, by itself
-the AT-th time that it reaches STEP, or, where STEP is empty, after AT milliseconds. It writes ``ack NUMBER DIGEST`` after
-every publish that returned. ``end`` follows when it is dead.
+the AT-th time that it reaches STEP, or, where STEP is empty, after AT milliseconds. It writes ``ack NUMBER DIGEST``
+after every publish that returned. ``end`` follows when it is dead.
 """
 
 import os
