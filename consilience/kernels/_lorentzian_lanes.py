@@ -191,6 +191,20 @@ def _make_bounds(group: int) -> Any:
 
 
 @intrinsic
+def _any_under(typing: Any, bounds: Any, at: Any, stride: Any, limits: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        base, bound = (_pointer(context, builder, sig.args[i], args[i]) for i in (0, 3))
+        bits = ir.Constant(_SIZE, 0)
+        for q in range(GROUP):
+            offset = builder.add(args[1], builder.mul(args[2], ir.Constant(_SIZE, q)))
+            vectors = [_load(builder, base, offset, vector) for vector in range(_VECTORS)]
+            bits = builder.or_(bits, _mask(builder, vectors, _spread(builder, bound, ir.Constant(_SIZE, q))))
+        return bits
+
+    return types.uint64(bounds, types.intp, types.intp, limits), generate
+
+
+@intrinsic
 def _trailing_zeros(typing: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -238,6 +252,13 @@ def _bounds_in_numpy(
         out[at + q * stride : at + q * stride + LANES] = row
 
 
+def _any_under_in_numpy(bounds: np.ndarray, at: int, stride: int, limits: np.ndarray) -> np.uint64:
+    under = np.zeros(LANES, bool)
+    for q in range(GROUP):
+        under |= bounds[at + q * stride : at + q * stride + LANES] < limits[q]
+    return np.packbits(under, bitorder="little").view(np.uint64)[0]
+
+
 def _grown(gaps: np.ndarray) -> np.ndarray:
     """START · Π(1+gap) over the first axis, in float32, feature by feature."""
     products = np.full(gaps.shape[1:], START, np.float32)
@@ -249,7 +270,7 @@ def _grown(gaps: np.ndarray) -> np.ndarray:
 
 if config.DISABLE_JIT:
     below4, below1 = _below_in_numpy(4), _below_in_numpy(1)
-    bounds4 = _bounds_in_numpy
+    bounds4, any_under4 = _bounds_in_numpy, _any_under_in_numpy
 
     def lowest_bit(bits: np.uint64) -> Any:
         """The position of the lowest set bit; ``bits`` is not 0."""
@@ -258,7 +279,7 @@ if config.DISABLE_JIT:
 
 else:
     below4, below1 = _make_below(4), _make_below(1)
-    bounds4 = _make_bounds(GROUP)
+    bounds4, any_under4 = _make_bounds(GROUP), _any_under
 
     @njit(cache=True, nogil=True)
     def lowest_bit(bits: np.uint64) -> Any:

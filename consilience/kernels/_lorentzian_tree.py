@@ -8,7 +8,7 @@ monotone, so the box's product is never above that of a row inside, and skipping
 import numpy as np
 from numba import njit
 
-from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below4, bounds4
+from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, any_under4, below4, bounds4, lowest_bit
 from consilience.kernels._lorentzian_scan import offer
 
 
@@ -40,14 +40,18 @@ def _bound_all(boxes: np.ndarray, grouped: np.ndarray, group: int, bounds: np.nd
 
 
 @njit(cache=True, nogil=True)
-def nearest_boxes(boxes: np.ndarray, grouped: np.ndarray, out: np.ndarray) -> None:
-    """The nearest box of each query, out (n_groups · 4,); neighbouring queries share theirs."""
-    stride = boxes.shape[0] * LANES
-    bounds = np.empty(GROUP * stride, np.float32)
-    for group in range(grouped.shape[0]):
-        _bound_all(boxes, grouped, group, bounds)
-        for q in range(GROUP):
-            out[group * GROUP + q] = np.argmin(bounds[q * stride : (q + 1) * stride])
+def descend(queries: np.ndarray, center: np.ndarray, nodes: np.ndarray, cuts: np.ndarray, out: np.ndarray) -> None:
+    """The block that each query (m, d) falls into by the splits that made the order, out (m,).
+
+    nodes (n_nodes, 3): feature and the two children, a block b as -b-1; cuts (n_nodes,): up to here is the first child.
+    """
+    for q in range(queries.shape[0]):
+        node = 0 if nodes.shape[0] else -1
+        while node >= 0:
+            feature = nodes[node, 0]
+            high = queries[q, feature] - center[feature] > cuts[node]
+            node = nodes[node, 2] if high else nodes[node, 1]
+        out[q] = -node - 1
 
 
 @njit(cache=True, nogil=True)
@@ -55,6 +59,7 @@ def pruned_scan(
     blocks: np.ndarray,
     boxes: np.ndarray,
     grouped: np.ndarray,
+    homes: np.ndarray,
     limits: np.ndarray,
     keys: np.ndarray,
     rows: np.ndarray,
@@ -62,44 +67,45 @@ def pruned_scan(
 ) -> int:
     """As ``scan`` for groups of four, skipping boxes; gives the number of blocks visited.
 
+    homes : (n_groups · 4,) a block near each query, visited first.
     shrink : 1 is exact; below it, a box counts as too far already at that fraction of the worst candidate's distance.
     """
-    n_blocks, d = blocks.shape[:2]
+    d = blocks.shape[1]
     flat, asked, flat_keys, flat_rows = blocks.reshape(-1), grouped.reshape(-1), keys.reshape(-1), rows.reshape(-1)
     kept = keys.shape[1]
     products, masks = np.empty(GROUP * LANES, np.float32), np.empty(GROUP, np.uint64)
-    stride = boxes.shape[0] * LANES
+    n_parts = boxes.shape[0]
+    stride = n_parts * LANES
     bounds = np.empty(GROUP * stride, np.float32)
     reach = np.empty(GROUP, np.float32)  # the product from which a box is too far
     visited = 0
     for group in range(grouped.shape[0]):
         first = GROUP * group
         _bound_all(boxes, grouped, group, bounds)
-        home = np.argmin(bounds[:stride])
-        for q in range(GROUP):
-            reach[q] = limits[first + q]
-        # The nearest box of each query gives it a limit; then outwards from home, where near blocks are stored.
-        for step in range(-GROUP, 2 * max(home, n_blocks - 1 - home) + 1):
-            if step < 0:
-                q = step + GROUP
-                block = np.argmin(bounds[q * stride : (q + 1) * stride])
-                wanted = bounds[q * stride + block] < np.inf
-            else:
-                block = home + (step + 1) // 2 if step % 2 else home - step // 2
-                if block < 0 or block >= n_blocks:
-                    continue
-                wanted = False
-                for q in range(GROUP):
-                    wanted |= bounds[q * stride + block] < reach[q]
-            if not wanted:
+        reach[:] = limits[first : first + GROUP]
+        # The homes give every query a limit; then outwards from them, 64 boxes at a time: near rows are stored nearby.
+        middle = homes[first] // LANES
+        for step in range(-1, 2 * max(middle, n_parts - 1 - middle) + 1):
+            part = middle + (step + 1) // 2 if step % 2 else middle - step // 2
+            if step >= 0 and (part < 0 or part >= n_parts):
                 continue
-            visited += 1
-            for q in range(GROUP):
-                bounds[q * stride + block] = np.inf
-            if below4(flat, block * d * LANES, asked, first * d, d, limits, first, products, masks):
-                offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, first)
+            waiting = np.uint64(0xF) if step < 0 else any_under4(bounds, part * LANES, stride, reach)
+            while waiting != np.uint64(0):
+                lane = lowest_bit(waiting)
+                waiting &= waiting - np.uint64(1)
+                block = homes[first + lane] if step < 0 else part * LANES + lane
+                near = step < 0 and bounds[block] < np.inf
                 for q in range(GROUP):
-                    reach[q] = limits[first + q]
-                    if shrink < 1.0 and START < reach[q] < np.inf:
-                        reach[q] = START * (reach[q] / START) ** shrink
+                    near |= step >= 0 and bounds[q * stride + block] < reach[q]
+                if not near:
+                    continue
+                visited += 1
+                for q in range(GROUP):
+                    bounds[q * stride + block] = np.inf
+                if below4(flat, block * d * LANES, asked, first * d, d, limits, first, products, masks):
+                    offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, first)
+                    for q in range(GROUP):
+                        reach[q] = limits[first + q]
+                        if shrink < 1.0 and START < reach[q] < np.inf:
+                            reach[q] = START * (reach[q] / START) ** shrink
     return visited

@@ -8,11 +8,11 @@ from consilience.base import invalid
 from consilience.kernels import _lorentzian_scan, _lorentzian_tree
 from consilience.kernels._lorentzian_lanes import GROUP, LANES
 from consilience.kernels.lorentzian_input import count, in_chunks, matrix, threads
-from consilience.kernels.lorentzian_tree import compact_order
+from consilience.kernels.lorentzian_tree import split
 
 _SPARE = 2  # candidates beyond k: with fewer, near-ties go through a second scan; with more, each query costs more
 _TREE_FROM = 8192  # rows; below it a scan of everything is too quick to improve on
-_WORTH_PRUNING = 0.4  # of all blocks visited: visiting by choice costs about twice as much as in passing
+_WORTH_PRUNING = 0.75  # of all blocks visited: a visit by choice costs a little more than one in passing
 _CHUNK = 1024  # queries that are answered together
 
 
@@ -54,7 +54,8 @@ class LorentzianIndex:
         # Any centre is right; the middle keeps float32's error small where the rows are.
         self._center = np.median(self.reference[:: max(1, n // 512)], axis=0)
         tree = method == "tree" or (method == "auto" and n >= _TREE_FROM)
-        self._order = compact_order(self._float32(self.reference)) if tree else np.arange(n, dtype=np.int64)
+        self._splits = split(self._float32(self.reference)) if tree else None
+        self._order = np.arange(n, dtype=np.int64) if self._splits is None else self._splits.order
         self._blocks = _aligned((-(-n // LANES), d, LANES))
         self._pack()
         self._boxes = self._make_boxes() if tree else None
@@ -81,42 +82,55 @@ class LorentzianIndex:
         rows = matrix(queries, "queries", "LorentzianIndex.query", d)
         k = count(k, "k", "LorentzianIndex.query", n, ", the number of reference rows")
         distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
+        pruned = self.method_ == "tree" and len(rows) >= GROUP
+        order, homes = self._by_home(rows) if pruned else (np.arange(len(rows)), None)
 
         def work(start: int, stop: int) -> None:
             for first in range(start, stop, _CHUNK):
-                self._answer(rows, np.arange(first, min(stop, first + _CHUNK)), distances, indices)
+                part = slice(first, min(stop, first + _CHUNK))
+                self._answer(rows, order[part], None if homes is None else homes[part], distances, indices)
 
         in_chunks(work, len(rows), float(len(rows)) * n * d, self.n_threads)
         return distances, indices
 
-    def _answer(self, rows: np.ndarray, wanted: np.ndarray, distances: np.ndarray, indices: np.ndarray) -> None:
-        """Fill the wanted rows of distances and indices."""
+    def _answer(
+        self, rows: np.ndarray, wanted: np.ndarray, homes: np.ndarray | None, distances: np.ndarray, indices: np.ndarray
+    ) -> None:
+        """Fill the wanted rows of distances and indices; homes (one per wanted row) are the blocks they fall into."""
         prepared = self.reference, self._order, self._center
-        wanted, keys, places, _ = self._candidates(rows, wanted, min(distances.shape[1] + _SPARE, len(self._order)))
+        keys, places, _ = self._candidates(rows, wanted, homes, min(distances.shape[1] + _SPARE, len(self._order)))
         proven = np.empty(len(wanted), bool)
         _lorentzian_scan.settle(*prepared, rows, wanted, keys, places, distances, indices, proven)
         if not proven.all():
             _lorentzian_scan.search_again(*prepared, self._blocks, rows, wanted[~proven], distances, indices)
 
     def _candidates(
-        self, rows: np.ndarray, wanted: np.ndarray, n_candidates: int, shrink: float = 1.0
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """The wanted queries in the order in which they were answered, their keys and places, and blocks visited."""
-        few = len(wanted) < GROUP
-        if self.method_ == "tree" and not few:
-            wanted = wanted[np.argsort(self._homes(rows, wanted), kind="stable")]
-        grouped = self._grouped(rows, wanted, 1 if few else GROUP)
-        n_lanes = grouped.shape[0] * grouped.shape[2]
+        self, rows: np.ndarray, wanted: np.ndarray, homes: np.ndarray | None, n_candidates: int, shrink: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Keys and places of the candidates of the wanted queries, and the number of visits to blocks."""
+        group = GROUP if len(wanted) >= GROUP else 1
+        grouped = np.empty((-(-len(wanted) // group), rows.shape[1], group), np.float32)
+        _lorentzian_scan.group_queries(rows, wanted, self._center, group, grouped)
+        n_lanes = len(grouped) * group
         keys = np.full((n_lanes, n_candidates), np.inf, np.float32)
         places = np.zeros((n_lanes, n_candidates), np.int32)
         limits = np.full(n_lanes, np.inf, np.float32)
         limits[len(wanted) :] = -1.0  # those that only fill up the last group keep nothing
-        visited = len(self._blocks) * len(grouped)
-        if self.method_ == "tree" and not few:
-            visited = _lorentzian_tree.pruned_scan(self._blocks, self._boxes, grouped, limits, keys, places, shrink)
-        else:
+        if homes is None or group == 1:
             _lorentzian_scan.scan(self._blocks, grouped, limits, keys, places)
-        return wanted, keys, places, visited
+            return keys, places, len(self._blocks) * len(grouped)
+        near = np.concatenate([homes, np.repeat(homes[-1:], n_lanes - len(homes))])
+        state = limits, keys, places
+        visited = _lorentzian_tree.pruned_scan(self._blocks, self._boxes, grouped, near, *state, shrink)
+        return keys, places, visited
+
+    def _by_home(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The queries in the order of the blocks that they fall into, so that four in a group need the same blocks."""
+        assert self._splits is not None
+        homes = np.empty(len(rows), np.int64)
+        _lorentzian_tree.descend(rows, self._center, self._splits.nodes, self._splits.cuts, homes)
+        order = np.argsort(homes, kind="stable")
+        return order, homes[order]
 
     # -- preparation -------------------------------------------------------------------------------------------
 
@@ -136,26 +150,14 @@ class LorentzianIndex:
         """The share of blocks that 64 queries, taken from the reference itself, visit."""
         n = len(self._order)
         starts = np.linspace(0, n - 1, 16).astype(np.int64)
-        places = np.minimum(starts[:, None] + np.arange(GROUP) * (LANES // 2), n - 1).ravel()
-        self.method_ = "tree"
-        visited = self._candidates(self.reference, self._order[places], 8 + _SPARE)[3]
+        places = np.minimum(starts[:, None] + np.arange(GROUP) * (LANES // 4), n - 1).ravel()
+        visited = self._candidates(self.reference, self._order[places], places // LANES, min(n, 8 + _SPARE))[2]
         return visited / (len(starts) * len(self._blocks))
 
     def _float32(self, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             centred = np.clip(values - self._center, -_lorentzian_scan.WIDEST, _lorentzian_scan.WIDEST)
         return centred.astype(np.float32)
-
-    def _grouped(self, rows: np.ndarray, wanted: np.ndarray, group: int) -> np.ndarray:
-        grouped = np.empty((-(-len(wanted) // group), rows.shape[1], group), np.float32)
-        _lorentzian_scan.group_queries(rows, wanted, self._center, group, grouped)
-        return grouped
-
-    def _homes(self, rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        grouped = self._grouped(rows, wanted, GROUP)
-        homes = np.empty(len(grouped) * GROUP, np.int64)
-        _lorentzian_tree.nearest_boxes(self._boxes, grouped, homes)
-        return homes[: len(wanted)]
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:

@@ -1,5 +1,7 @@
 """An order of rows in which every 64 that follow each other lie close together."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from consilience.kernels._lorentzian_lanes import LANES
@@ -7,28 +9,46 @@ from consilience.kernels._lorentzian_lanes import LANES
 _SAMPLE = 512
 
 
-def compact_order(values: np.ndarray) -> np.ndarray:
-    """Order the rows of values (n, d) by repeated median splits of the widest feature, down to blocks of 64.
+@dataclass(frozen=True)
+class Splits:
+    """Repeated median splits of the widest feature, down to blocks of 64 rows.
 
-    Each split falls on a multiple of 64, so that blocks are full except the last one.
-
-    Returns
-    -------
-    (n,) int64, a permutation.
+    Attributes
+    ----------
+    order : (n,) int64, a permutation of the rows; every 64 in a row are a block, full except the last one.
+    nodes : (n_nodes, 3) int64: the feature of a split and its two children, a block b being written as -b-1.
+    cuts : (n_nodes,) float32, the greatest value of the first child.
     """
+
+    order: np.ndarray
+    nodes: np.ndarray
+    cuts: np.ndarray
+
+
+def split(values: np.ndarray) -> Splits:
+    """Order the rows of values (n, d) float32; every split falls on a multiple of 64."""
     columns = np.ascontiguousarray(values.T)
     order = np.arange(len(values), dtype=np.int64)
-    stack = [(0, len(values))]
+    nodes: list[list[int]] = []
+    cuts: list[float] = []
+    stack = [(0, len(values), -1, 0)]
     while stack:
-        start, stop = stack.pop()
-        if stop - start <= LANES:
+        start, stop, parent, side = stack.pop()
+        leaf = stop - start <= LANES
+        if parent >= 0:
+            nodes[parent][side] = -(start // LANES) - 1 if leaf else len(nodes)
+        if leaf:
             continue
         rows = order[start:stop]
-        column = columns[_widest(columns, rows)][rows]
+        feature = _widest(columns, rows)
+        column = columns[feature][rows]
         half = ((stop - start) // LANES + 1) // 2 * LANES
-        order[start:stop] = rows[np.argpartition(column, half - 1)]
-        stack += [(start, start + half), (start + half, stop)]
-    return order
+        parted = np.argpartition(column, half - 1)
+        order[start:stop] = rows[parted]
+        stack += [(start, start + half, len(nodes), 1), (start + half, stop, len(nodes), 2)]
+        nodes.append([feature, 0, 0])
+        cuts.append(float(column[parted[half - 1]]))
+    return Splits(order, np.array(nodes, np.int64).reshape(-1, 3), np.array(cuts, np.float32))
 
 
 def _widest(columns: np.ndarray, rows: np.ndarray) -> int:
