@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.kernels import _lorentzian_exact
+from consilience.kernels import _lorentzian_exact, _lorentzian_pairs
 from consilience.kernels.lorentzian_input import in_chunks, matrix, threads
 
 
@@ -37,10 +37,29 @@ def lorentzian_distances(X: Any, Y: Any = None, *, n_threads: int | None = None)
     left = matrix(X, "X", "lorentzian_distances")
     right = left if Y is None else matrix(Y, "Y", "lorentzian_distances", left.shape[1])
     out = np.empty((len(left), len(right)))
-    cost = float(out.size) * left.shape[1]
+    n_threads = threads(n_threads, "lorentzian_distances")
+    columns = None if _overflows(left, right) else _columns(right)
 
     def work(start: int, stop: int) -> None:
-        _lorentzian_exact.exact_pairs(left, right, start, stop, out)
+        if columns is None:
+            _lorentzian_exact.exact_pairs(left, right, start, stop, out)
+        else:
+            _lorentzian_pairs.fill_pairs(left, columns, start, stop, out)
 
-    in_chunks(work, len(left), cost, threads(n_threads, "lorentzian_distances"))
+    in_chunks(work, len(left), float(out.size) * (left.shape[1] + 16), n_threads)
     return out
+
+
+def _overflows(left: np.ndarray, right: np.ndarray) -> bool:
+    """Could Π(1+|x−y|) of some pair be more than the vector code's float64 holds?"""
+    highest = np.maximum(left.max(axis=0), right.max(axis=0))
+    lowest = np.minimum(left.min(axis=0), right.min(axis=0))
+    with np.errstate(over="ignore"):
+        return not float(np.log1p(highest - lowest).sum()) < np.log(_lorentzian_pairs.WIDEST)
+
+
+def _columns(right: np.ndarray) -> np.ndarray:
+    """right (m, d) as (n_blocks, d, 32), feature by feature; missing rows repeat the last."""
+    width = _lorentzian_pairs.COLUMNS
+    places = np.minimum(np.arange(-(-len(right) // width) * width), len(right) - 1)
+    return np.ascontiguousarray(right[places].reshape(-1, width, right.shape[1]).transpose(0, 2, 1))
