@@ -1,7 +1,7 @@
 """Does a feature function or pipeline look ahead? Cut the future off, change it, and see what moves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ class Leak:
     Attributes
     ----------
     column : its name. row, time : the first row whose value moved. cut : data were changed from this time on.
-    how : "truncation" or "perturbation". change : the largest absolute difference seen.
+    how : "truncation" or "perturbation". change : the largest absolute difference seen,
+        0 where values only became missing.
     """
 
     column: str
@@ -26,6 +27,11 @@ class Leak:
     cut: str
     how: str
     change: float
+
+    @property
+    def effect(self) -> str:
+        """What happened to the value, in words."""
+        return f"moves by {self.change:.3g}" if self.change > 0 else "becomes missing"
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,8 @@ class Audit:
         if self.passed:
             return f"No look-ahead found: {len(self.columns)} columns, {len(self.cuts)} cuts, truncated and perturbed."
         lines = [
-            f"{leak.column!r} looks ahead: row {leak.row} ({leak.time}) moves by {leak.change:.3g} under {leak.how} "
-            f"of the rows from {leak.cut} on."
+            f"{leak.column!r} looks ahead: row {leak.row} ({leak.time}) {leak.effect} under {leak.how} of the rows "
+            f"from {leak.cut} on."
             for leak in self.leaks
         ]
         return "\n".join(lines)
@@ -78,36 +84,91 @@ def audit_pipeline(
     >>> audit_pipeline(leaky, frame).leaks[0].column
     'z'
     """
-    n_rows = len(frame)
-    if n_rows < 4:
-        raise InvalidInput(f"An audit needs at least four rows; got {n_rows}.")
+    if len(frame) < 4:
+        raise InvalidInput(f"An audit needs at least four rows; got {len(frame)}.")
     if n_cuts < 1:
         raise invalid("n_cuts", "audit_pipeline", "an integer >= 1", n_cuts)
-    whole = _as_table(fn(frame.copy()), frame)
-    again = _as_table(fn(frame.copy()), frame)
-    moved = _differs(whole.to_numpy(), again.to_numpy(), atol, rtol)
-    if moved.any():
-        name = whole.columns[int(np.flatnonzero(moved.any(axis=0))[0])]
-        raise InvalidInput(
-            f"The column {name!r} differs between two calls on the same frame; seed it before the audit."
-        )
-    rng = np.random.default_rng(random_state)
-    times = time_axis(frame).times
-    steps = np.unique(times)
+    trial = _Trial(fn, frame, time_axis(frame).times, (atol, rtol), random_state)
+    whole, steps = trial.whole(), np.unique(trial.times)
     last = len(steps) - 1
     places = np.unique(np.concatenate([np.linspace(max(1, last * 0.1), last, n_cuts), [max(1, last - 1)]]).astype(int))
-    found: dict[str, Leak] = {}
-    for cut in steps[places]:
-        past = times < cut
-        for how, other in (("truncation", frame[past].copy()), ("perturbation", _perturbed(frame, past, rng))):
-            part = _as_table(fn(other), other)
-            kept = part if how == "truncation" else part[past]
-            _collect(found, whole, kept, np.flatnonzero(past), (str(cut), how), (atol, rtol))
-    leaks = tuple(sorted(found.values(), key=lambda leak: (-leak.change, leak.row)))
-    return Audit(leaks, tuple(map(str, whole.columns)), tuple(str(cut) for cut in steps[places]))
+    found: dict[str, tuple[int, Leak]] = {}
+    for place in places.tolist():
+        for name, leak in trial.leaks(whole, steps[place]).items():
+            found.setdefault(name, (place, leak))
+    leaks = [trial.earliest(whole, steps, place, leak) for place, leak in found.values()]
+    leaks.sort(key=lambda leak: (-leak.change, leak.row))
+    return Audit(tuple(leaks), tuple(map(str, whole.columns)), tuple(_say(cut) for cut in steps[places]))
 
 
 audit = audit_pipeline
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One function on one frame, ready to be asked about any cut."""
+
+    fn: Callable[[pd.DataFrame], Any]
+    frame: pd.DataFrame
+    times: np.ndarray
+    tolerance: tuple[float, float]
+    seed: int
+
+    def whole(self) -> pd.DataFrame:
+        """The result on all data; a function that does not repeat itself is refused."""
+        first, second = (_as_table(self.fn(self.frame.copy()), self.frame) for _ in range(2))
+        moved = _differs(first.to_numpy(), second.to_numpy(), *self.tolerance).any(axis=0)
+        if moved.any():
+            name = first.columns[int(np.flatnonzero(moved)[0])]
+            raise InvalidInput(f"The column {name!r} differs between two calls on the same frame; seed it first.")
+        return first
+
+    def leaks(self, whole: pd.DataFrame, cut: Any) -> dict[str, Leak]:
+        """The columns whose rows before ``cut`` move when the rows from it on are removed, or changed."""
+        past = self.times < cut
+        rng = np.random.default_rng(self.seed)
+        found: dict[str, Leak] = {}
+        for how, other in (
+            ("truncation", self.frame[past].copy()),
+            ("perturbation", _perturbed(self.frame, past, rng)),
+        ):
+            part = _as_table(self.fn(other), other)
+            after = (part if how == "truncation" else part[past]).reindex(columns=whole.columns).to_numpy()
+            before = whole.to_numpy()[past]
+            moved = _differs(before, after, *self.tolerance)
+            for column in np.flatnonzero(moved.any(axis=0)).tolist():
+                places = np.flatnonzero(moved[:, column])
+                gap = np.abs(before[places, column] - after[places, column])
+                change = float(gap[np.isfinite(gap)].max(initial=0.0))
+                row = int(np.flatnonzero(past)[places[0]])
+                known = found.get(str(whole.columns[column]))
+                if known is not None:
+                    change = max(change, known.change)
+                if known is None or row <= known.row:
+                    known = Leak(str(whole.columns[column]), row, _say(whole.index[row]), _say(cut), how, change)
+                found[known.column] = replace(known, change=change)
+        return found
+
+    def earliest(self, whole: pd.DataFrame, steps: np.ndarray, place: int, leak: Leak) -> Leak:
+        """The same leak at the earliest cut that shows it, found by bisection: that has the first row that leaks."""
+        low, high = 0, place
+        while high - low > 1:
+            middle = (low + high) // 2
+            seen = self.leaks(whole, steps[middle]).get(leak.column)
+            if seen is None:
+                low = middle
+            else:
+                high, leak = middle, replace(seen, change=max(seen.change, leak.change))
+        return leak
+
+
+def _say(moment: Any) -> str:
+    """A time (or an asset and a time, or a row number) as text, without a midnight."""
+    if isinstance(moment, tuple):
+        return " ".join(_say(part) for part in moment)
+    if isinstance(moment, np.datetime64 | pd.Timestamp):
+        return str(pd.Timestamp(moment)).removesuffix(" 00:00:00")
+    return str(moment)
 
 
 def _as_table(result: Any, frame: pd.DataFrame) -> pd.DataFrame:
@@ -149,24 +210,3 @@ def _perturbed(frame: pd.DataFrame, past: np.ndarray, rng: np.random.Generator) 
 def _differs(a: np.ndarray, b: np.ndarray, atol: float, rtol: float) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         return ~(np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True))
-
-
-def _collect(
-    found: dict[str, Leak],
-    whole: pd.DataFrame,
-    part: pd.DataFrame,
-    rows: np.ndarray,
-    where: tuple[str, str],
-    tolerance: tuple[float, float],
-) -> None:
-    before, after = whole.iloc[rows].to_numpy(), part.reindex(columns=whole.columns).to_numpy()
-    moved = _differs(before, after, *tolerance)
-    for column in np.flatnonzero(moved.any(axis=0)).tolist():
-        places = np.flatnonzero(moved[:, column])
-        gap = np.abs(before[places, column] - after[places, column])
-        change = float(np.nanmax(gap)) if np.isfinite(gap).any() else float("inf")
-        name, first = str(whole.columns[column]), int(rows[places[0]])
-        known = found.get(name)
-        if known is None or first < known.row:
-            larger = change if known is None else max(change, known.change)
-            found[name] = Leak(name, first, str(whole.index[first]), *where, larger)

@@ -68,17 +68,23 @@ def probability_of_backtest_overfitting(
     relative = rankdata(outside, axis=1)[split, chosen] / (values.shape[1] + 1)
     logits = np.log(relative / (1.0 - relative))
     chosen_in, chosen_out = inside[split, chosen], outside[split, chosen]
-    centred = chosen_in - chosen_in.mean()
-    finite = bool(np.isfinite(chosen_in).all() and np.isfinite(chosen_out).all())
-    slope = float(ratio(centred @ chosen_out, centred @ centred)) if finite else 0.0
     return BacktestOverfitting(
         probability=float(np.mean(logits <= 0.0)),
         logits=logits,
         chosen_in=chosen_in,
         chosen_out=chosen_out,
         probability_of_loss=float(np.mean(chosen_out < 0.0)),
-        degradation=slope,
+        degradation=_slope(chosen_in, chosen_out),
     )
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    """Least-squares slope; 0 where x does not vary or a ratio is infinite."""
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return 0.0
+    centred = x - x.mean()
+    below = float(centred @ centred)
+    return float(centred @ y) / below if below > 0.0 else 0.0
 
 
 def _performances(values: np.ndarray, n_blocks: int, measure: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,78 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from consilience.base import InvalidInput
+from consilience.evaluation import probability_of_backtest_overfitting
+
+
+def by_definition(returns, n_blocks):
+    """CSCV spelt out: every half of the blocks in sample, the other half out of sample."""
+    blocks = np.array_split(np.arange(len(returns)), n_blocks)
+    logits = []
+    for chosen in combinations(range(n_blocks), n_blocks // 2):
+        inside = np.concatenate([blocks[i] for i in chosen])
+        outside = np.concatenate([blocks[i] for i in range(n_blocks) if i not in chosen])
+        performance = [returns[rows].mean(axis=0) / returns[rows].std(axis=0, ddof=1) for rows in (inside, outside)]
+        rank = rankdata(performance[1])[performance[0].argmax()] / (returns.shape[1] + 1)
+        logits.append(np.log(rank / (1 - rank)))
+    return np.array(logits)
+
+
+def test_logits_follow_the_definition():
+    returns = np.random.default_rng(0).normal(0.01, 1, (96, 7))
+    found = probability_of_backtest_overfitting(returns, 8)
+    np.testing.assert_allclose(found.logits, by_definition(returns, 8))
+    assert found.probability == np.mean(found.logits <= 0)
+
+
+def test_sixteen_blocks_give_the_paper_s_12870_splits():
+    returns = np.random.default_rng(0).normal(0, 1, (160, 5))
+    assert len(probability_of_backtest_overfitting(returns, 16).logits) == 12_870
+
+
+def test_noise_is_overfit_and_a_skilled_strategy_is_not():
+    rng = np.random.default_rng(1)
+    noise = [probability_of_backtest_overfitting(rng.normal(0, 0.01, (480, 40)), 10).probability for _ in range(20)]
+    assert 0.35 < np.mean(noise) < 0.65
+    skilled = rng.normal(0, 0.01, (480, 40))
+    skilled[:, 3] += 0.003
+    found = probability_of_backtest_overfitting(skilled, 10)
+    assert found.probability < 0.05 and found.probability_of_loss < 0.05
+
+
+def test_strategies_that_only_exchange_their_luck_are_overfit_with_certainty():
+    """The paper's extreme: every strategy has the same mean over all time, so what is gained inside is lost outside."""
+    returns = np.random.default_rng(2).normal(0, 1, (160, 10))
+    returns -= returns.mean(axis=0)
+    found = probability_of_backtest_overfitting(returns, 8, measure="mean")
+    assert found.probability > 0.99 and found.probability_of_loss == 1.0
+    assert found.degradation == pytest.approx(-1.0)
+
+
+def test_degenerate_strategies_have_a_defined_place():
+    rng = np.random.default_rng(3)
+    returns = np.column_stack([np.zeros(64), np.full(64, 0.01), np.full(64, -0.01), rng.normal(0, 0.01, (64, 3))])
+    found = probability_of_backtest_overfitting(returns, 4)
+    assert np.isfinite(found.logits).all() and found.probability == 0.0, (
+        "the constant gain is best in and out of sample"
+    )
+    same = probability_of_backtest_overfitting(np.tile(rng.normal(0, 1, (64, 1)), 5), 4)
+    assert same.probability == 1.0, "with equal strategies the chosen one is the median"
+
+
+@pytest.mark.parametrize(
+    "returns, n_blocks",
+    [
+        (np.zeros((50, 1)), 4),
+        (np.zeros(50), 4),
+        (np.full((50, 2), np.nan), 4),
+        (np.zeros((50, 2)), 5),
+        (np.zeros((50, 2)), 50),
+    ],
+)
+def test_what_cannot_be_computed_is_refused(returns, n_blocks):
+    with pytest.raises(InvalidInput):
+        probability_of_backtest_overfitting(returns, n_blocks)
