@@ -1,6 +1,7 @@
 """What the sequence networks share: reading rows, scaling, training in windows, predicting in fixed shapes, state."""
 
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from consilience.keras_models.architecture import Architecture, initial_weights,
 from consilience.keras_models.checks import check_sequence_params
 from consilience.keras_models.scaling import Scaler
 from consilience.keras_models.training import Examples, Plan, train
+
+_PLACED: WeakKeyDictionary[Any, tuple[list[np.ndarray], Any]] = WeakKeyDictionary()  # predictor -> its weights, placed
 
 
 class SequenceNetwork:
@@ -102,7 +105,6 @@ class SequenceNetwork:
             self._validator(validation, loss) if validation is not None else None,
         )
         self.history_ = progress.history
-        self._placed = None
 
     def _validator(self, validation: tuple[Any, np.ndarray, np.ndarray], loss: str) -> Any:
         X, values, y = validation
@@ -126,9 +128,15 @@ class SequenceNetwork:
     def _outputs(self, X: Any, embed: bool = False) -> np.ndarray:
         """Raw outputs (n, n_outputs) float64, or representations (n, width), of every row."""
         values = self._read_X(X)  # type: ignore[attr-defined]
-        if getattr(self, "_placed", None) is None:
-            self._placed = programs.forward(self._architecture()).place(self.weights_)
-        return self._run(self._windows(X, values), self._placed, embed)
+        return self._run(self._windows(X, values), self._placed_weights(), embed)
+
+    def _placed_weights(self) -> Any:
+        """The weights on the device; a refit or a restored state is placed anew, a finished model's memory goes with it."""
+        host, placed = _PLACED.get(self, (None, None))
+        if host is not self.weights_:
+            placed = programs.forward(self._architecture()).place(self.weights_)
+            _PLACED[self] = (self.weights_, placed)
+        return placed
 
     def _run(self, windows: Windows, weights: Any, embed: bool = False) -> np.ndarray:
         forward = programs.forward(self._architecture())
@@ -149,10 +157,6 @@ class SequenceNetwork:
 
     # -- state -------------------------------------------------------------------------------------------------
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()  # type: ignore[misc]
-        return {name: value for name, value in state.items() if name != "_placed"}
-
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
         arrays = {f"w{number:03d}": weight for number, weight in enumerate(self.weights_)}
         arrays["mean"], arrays["scale"] = self.scaler_.mean, self.scaler_.scale
@@ -168,7 +172,6 @@ class SequenceNetwork:
         self.history_ = _history(spec["history"])
         shapes = [tuple(v.shape) for v in network(self._architecture()).trainable_variables]
         self.weights_ = [_weight(arrays, number, shape) for number, shape in enumerate(shapes)]
-        self._placed = None
 
 
 class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
@@ -236,6 +239,11 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
     loss: str
     target_scaler_: Scaler
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None) -> Any:
         """Train on rows in time order; y is (n,) or (n, n_targets). Other arguments as in the classifiers."""
         check_sequence_params(self)
@@ -257,7 +265,8 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
 
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,), or (n, n_targets) after a fit to several targets."""
-        values = self.target_scaler_.inverse(self._outputs(X))
+        scaled = self._outputs(X)  # first, so that an unfitted model says that it is unfitted
+        values = self.target_scaler_.inverse(scaled)
         return values[:, 0] if self._one_target else values
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
