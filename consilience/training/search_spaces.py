@@ -67,11 +67,21 @@ _HMM: Space = {
     "covariance_type": Choice(("diag", "full", "spherical")),
 }
 
+_NETWORK: Space = {
+    "window": Integer(5, 60, log=True),
+    "dropout": Float(0.0, 0.5),
+    "learning_rate": Float(3e-4, 1e-2, log=True),
+    "weight_decay": Float(1e-5, 1e-1, log=True),
+    "batch_size": Choice((64, 128, 256)),
+}
+
 SPACES: dict[str, Space] = {
     "LogisticClassifier": {"C": Float(1e-5, 10.0, log=True)},
     "RandomForestClassifier": _FOREST,
     "XGBoostClassifier": _XGBOOST,
     "LightGBMClassifier": _LIGHTGBM,
+    "LSTMClassifier": {**_NETWORK, "units": Choice((16, 32, 64)), "layers": Integer(1, 2)},
+    "TransformerClassifier": {**_NETWORK, "d_model": Choice((16, 32, 64)), "blocks": Integer(1, 3)},
     "LorentzianClassifier": _LORENTZIAN,
     "HMMClassifier": _HMM,
 }

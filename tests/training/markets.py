@@ -1,0 +1,23 @@
+"""One small training that several test files look at."""
+
+from pathlib import Path
+
+from consilience.training import Config
+
+SMALL = [
+    "data.planted.bars=720",
+    "folds.splits=3",
+    "members.forest.params.n_estimators=20",
+    "members.xgboost.params.n_estimators=20",
+    "members.lightgbm.params.n_estimators=20",
+    "members.lstm.params={window: 8, units: 4, epochs: 2}",
+    "members.transformer.params={window: 8, d_model: 8, blocks: 1, epochs: 2}",
+    "members.lorentzian.params.n_neighbors=16",
+]
+
+
+def small_config(folder: Path, *overrides: str) -> Config:
+    """Eight small members on a small planted market, writing below ``folder``."""
+    return Config.load(
+        "planted", [*SMALL, f"output.runs={folder / 'runs'}", f"output.registry={folder / 'registry'}", *overrides]
+    )
