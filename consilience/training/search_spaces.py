@@ -81,7 +81,7 @@ SPACES: dict[str, Space] = {
     "XGBoostClassifier": _XGBOOST,
     "LightGBMClassifier": _LIGHTGBM,
     "LSTMClassifier": {**_NETWORK, "units": Choice((16, 32, 64)), "layers": Integer(1, 2)},
-    "TransformerClassifier": {**_NETWORK, "d_model": Choice((16, 32, 64)), "blocks": Integer(1, 3)},
+    "TransformerClassifier": {**_NETWORK, "width": Choice((16, 32, 64)), "layers": Integer(1, 3)},
     "LorentzianClassifier": _LORENTZIAN,
     "HMMClassifier": _HMM,
 }

@@ -11,7 +11,7 @@ SMALL = [
     "members.xgboost.params.n_estimators=20",
     "members.lightgbm.params.n_estimators=20",
     "members.lstm.params={window: 8, units: 4, epochs: 2}",
-    "members.transformer.params={window: 8, d_model: 8, blocks: 1, epochs: 2}",
+    "members.transformer.params={window: 8, width: 8, epochs: 2}",
     "members.lorentzian.params.n_neighbors=16",
 ]
 

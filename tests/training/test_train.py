@@ -90,9 +90,8 @@ def test_the_same_seed_gives_the_same_leaderboard_and_version(tmp_path):
 
 @pytest.mark.xdist_group("again")
 def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path):
-    few = [
-        "members={logistic: {model: LogisticClassifier}, forest: {model: RandomForestClassifier, params: {n_estimators: 10}}}"
-    ]
+    forest = "forest: {model: RandomForestClassifier, params: {n_estimators: 10}}"
+    few = [f"members={{logistic: {{model: LogisticClassifier}}, {forest}}}"]
     config = small_config(tmp_path, *few)
 
     class Interrupting:
