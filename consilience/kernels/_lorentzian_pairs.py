@@ -1,7 +1,8 @@
 """Explicit vector code for a table of float64 distances: 32 columns at a time against four rows, logarithm included.
 
-Each pair carries s = Π(1+a) − 1 by s ← s + a(1+s), as ``_lorentzian_exact`` does, and ends in log1p(s), computed with
-the polynomial of W. Cody and W. Waite as in fdlibm's ``log`` (error below 1 unit in the last place) and Kahan's
+Far pairs carry p = Π(1+a) and end in log(p), whose absolute error is about 2D·2⁻⁵³; that is only good relative to d
+where d is not small. Near pairs carry s = p − 1 by s ← s + a(1+s), as ``_lorentzian_exact`` does, and end in log1p(s).
+The logarithm is that of fdlibm (W. Cody and W. Waite's reduction; error below 1 unit in the last place) with Kahan's
 correction of 1+s.
 """
 
@@ -17,6 +18,7 @@ COLUMNS = 32
 ROWS = 4
 WIDEST = 1e300  # of Π(1+a): beyond it the caller goes pair by pair
 
+_NEAR = 4e-3  # per feature: pairs with a smaller Π(1+a) − 1 go the accurate way, so that no error exceeds 1e-13
 _WIDTH = 8
 _VECTORS = COLUMNS // _WIDTH
 _FLOAT, _SIZE = ir.DoubleType(), ir.IntType(64)
@@ -30,7 +32,7 @@ _SERIES = (  # of (log(1+f) − f + f²/2) in t = f/(2+f), even powers
     1.531383769920937332e-01,
     1.479819860511658591e-01,
 )
-_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_LN2 = 0.6931471805599453
 _ROOT_HALF = 0x3FE6A09E667F3BCD  # the bits of √½
 _TWO_52 = 0x4330000000000000  # the bits of 2⁵², whose last bits can hold an integer
 
@@ -48,10 +50,8 @@ def _call(builder: Any, name: str, *operands: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{_WIDTH}f64"), operands)
 
 
-def _log1p(builder: Any, s: Any) -> Any:
-    """log(1+s) of a vector, 0 <= s < 1e300, to about 1 unit in the last place."""
-    u = builder.fadd(_number(1.0), s)
-    lost = builder.fsub(s, builder.fsub(u, _number(1.0)))  # what rounding 1+s dropped
+def _log(builder: Any, u: Any, lost: Any = None) -> Any:
+    """log(u + lost) of a vector, 1 <= u < 1e300, to about 1 unit in the last place; lost is what rounding u dropped."""
     above = builder.sub(builder.bitcast(u, _BITS), _integer(_ROOT_HALF))
     exponent = builder.lshr(above, _integer(52))
     mantissa = builder.sub(builder.bitcast(u, _BITS), builder.shl(exponent, _integer(52)))
@@ -64,65 +64,97 @@ def _log1p(builder: Any, s: Any) -> Any:
         series = _call(builder, "fmuladd", series, z, _number(coefficient))
     half_square = builder.fmul(builder.fmul(_number(0.5), f), f)
     tail = builder.fmul(t, _call(builder, "fmuladd", series, z, half_square))
-    # d log(u) = lost/u; where u is not near 1 it is below the last place.
-    near_one = builder.icmp_unsigned("==", exponent, _integer(0))
-    correction = builder.select(near_one, builder.fmul(lost, builder.fsub(_number(1.0), f)), _number(0.0))
-    low = _call(builder, "fmuladd", power, _number(_LN2_LOW), correction)
-    small = builder.fadd(builder.fsub(f, builder.fsub(half_square, tail)), low)
-    return _call(builder, "fmuladd", power, _number(_LN2_HIGH), small)
+    small = builder.fsub(f, builder.fsub(half_square, tail))
+    if lost is not None:
+        # d log(u) = lost/u; where u is not near 1 it is below the last place.
+        near_one = builder.icmp_unsigned("==", exponent, _integer(0))
+        correction = builder.fmul(lost, builder.fsub(_number(1.0), f))
+        small = builder.fadd(small, builder.select(near_one, correction, _number(0.0)))
+    return _call(builder, "fmuladd", power, _number(_LN2), small)
 
 
-@intrinsic
-def _table(
-    typing: Any, columns: Any, start: Any, rows: Any, first: Any, n_features: Any, out: Any, at: Any, stride: Any
-) -> Any:
-    size = types.intp
-    signature = types.void(columns, size, rows, size, size, out, size, size)
+def _log1p(builder: Any, s: Any) -> Any:
+    u = builder.fadd(_number(1.0), s)
+    return _log(builder, u, builder.fsub(s, builder.fsub(u, _number(1.0))))
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointers = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 2, 5))
-        base, asked, kept = pointers
-        before = builder.block
-        loop, after = builder.append_basic_block("features"), builder.append_basic_block("logarithms")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        feature = builder.phi(_SIZE)
-        feature.add_incoming(ir.Constant(_SIZE, 0), before)
-        carried = [[builder.phi(_VECTOR) for _ in range(_VECTORS)] for _ in range(ROWS)]
-        offset = builder.add(args[1], builder.mul(feature, ir.Constant(_SIZE, COLUMNS)))
-        loaded = []
-        for vector in range(_VECTORS):
-            place = builder.gep(base, [builder.add(offset, ir.Constant(_SIZE, vector * _WIDTH))])
-            loaded.append(builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8))
-        grown = []
-        for row in range(ROWS):
-            place = builder.add(args[3], builder.mul(feature, ir.Constant(_SIZE, ROWS)))
-            value = builder.load(builder.gep(asked, [builder.add(place, ir.Constant(_SIZE, row))]), align=8)
-            empty = ir.Constant(_VECTOR, ir.Undefined)
-            lane = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), _WIDTH), [ir.Constant(ir.IntType(32), 0)] * _WIDTH)
-            spread = builder.shuffle_vector(lane, empty, zeros)
-            following = []
-            for s, column in zip(carried[row], loaded):
-                gap = _call(builder, "fabs", builder.fsub(column, spread))
-                following.append(_call(builder, "fmuladd", gap, builder.fadd(_number(1.0), s), s))
-            grown.append(following)
-        feature_after = builder.add(feature, ir.Constant(_SIZE, 1))
-        feature.add_incoming(feature_after, builder.block)
-        for phis, values in zip(carried, grown):
-            for phi, value in zip(phis, values):
-                phi.add_incoming(_number(0.0), before)
-                phi.add_incoming(value, builder.block)
-        builder.cbranch(builder.icmp_signed("<", feature_after, args[4]), loop, after)
-        builder.position_at_end(after)
-        for row, values in enumerate(grown):
-            line = builder.add(args[6], builder.mul(args[7], ir.Constant(_SIZE, row)))
-            for vector, value in enumerate(values):
-                place = builder.gep(kept, [builder.add(line, ir.Constant(_SIZE, vector * _WIDTH))])
-                builder.store(_log1p(builder, value), builder.bitcast(place, _VECTOR.as_pointer()), align=8)
-        return context.get_dummy_value()
 
-    return signature, generate
+def _spread(builder: Any, value: Any) -> Any:
+    empty = ir.Constant(_VECTOR, ir.Undefined)
+    lane = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), _WIDTH), [ir.Constant(ir.IntType(32), 0)] * _WIDTH)
+    return builder.shuffle_vector(lane, empty, zeros)
+
+
+def _loop(builder: Any, near: bool, base: Any, start: Any, asked: Any, first: Any, n_features: Any) -> list[list[Any]]:
+    """The loop over features: [row][vector] of Π(1+a), less one for near pairs."""
+    before = builder.block
+    loop, after = builder.append_basic_block("features"), builder.append_basic_block("logarithms")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    feature = builder.phi(_SIZE)
+    feature.add_incoming(ir.Constant(_SIZE, 0), before)
+    carried = [[builder.phi(_VECTOR) for _ in range(_VECTORS)] for _ in range(ROWS)]
+    offset = builder.add(start, builder.mul(feature, ir.Constant(_SIZE, COLUMNS)))
+    loaded = []
+    for vector in range(_VECTORS):
+        place = builder.gep(base, [builder.add(offset, ir.Constant(_SIZE, vector * _WIDTH))])
+        loaded.append(builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8))
+    grown: list[list[Any]] = []
+    line = builder.add(first, builder.mul(feature, ir.Constant(_SIZE, ROWS)))
+    for row in range(ROWS):
+        value = builder.load(builder.gep(asked, [builder.add(line, ir.Constant(_SIZE, row))]), align=8)
+        coordinate = _spread(builder, value)
+        grown.append([])
+        for kept, column in zip(carried[row], loaded):
+            gap = _call(builder, "fabs", builder.fsub(column, coordinate))
+            factor = builder.fadd(_number(1.0), kept) if near else kept
+            grown[row].append(_call(builder, "fmuladd", gap, factor, kept))
+    following = builder.add(feature, ir.Constant(_SIZE, 1))
+    feature.add_incoming(following, builder.block)
+    for phis, values in zip(carried, grown):
+        for phi, value in zip(phis, values):
+            phi.add_incoming(_number(0.0 if near else 1.0), before)
+            phi.add_incoming(value, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, n_features), loop, after)
+    builder.position_at_end(after)
+    return grown
+
+
+def _make_table(near: bool) -> Any:
+    """table(columns, start, rows, first, n_features, out, at, stride, limit) -> does any Π(1+a) lie below the limit?"""
+
+    def table(
+        typing: Any,
+        columns: Any,
+        start: Any,
+        rows: Any,
+        first: Any,
+        n_features: Any,
+        out: Any,
+        at: Any,
+        stride: Any,
+        limit: Any,
+    ) -> Any:
+        size = types.intp
+        signature = types.uint8(columns, size, rows, size, size, out, size, size, types.float64)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            base, asked, kept = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 2, 5))
+            grown = _loop(builder, near, base, args[1], asked, args[3], args[4])
+            smallest = _spread(builder, args[8])
+            low = ir.Constant(ir.VectorType(ir.IntType(1), _WIDTH), [ir.Constant(ir.IntType(1), 0)] * _WIDTH)
+            for row, values in enumerate(grown):
+                line = builder.add(args[6], builder.mul(args[7], ir.Constant(_SIZE, row)))
+                for vector, value in enumerate(values):
+                    low = builder.or_(low, builder.fcmp_ordered("<", value, smallest))
+                    result = _log1p(builder, value) if near else _log(builder, value)
+                    place = builder.gep(kept, [builder.add(line, ir.Constant(_SIZE, vector * _WIDTH))])
+                    builder.store(result, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+            return builder.bitcast(low, ir.IntType(_WIDTH))
+
+        return signature, generate
+
+    return intrinsic(table)
 
 
 def _table_in_numpy(
@@ -134,7 +166,8 @@ def _table_in_numpy(
     out: np.ndarray,
     at: int,
     stride: int,
-) -> None:
+    limit: float,
+) -> bool:
     block = columns[start : start + n_features * COLUMNS].reshape(n_features, COLUMNS)
     asked = rows[first : first + n_features * ROWS].reshape(n_features, ROWS, 1)
     s = np.zeros((ROWS, COLUMNS))
@@ -142,12 +175,13 @@ def _table_in_numpy(
         s = s + np.abs(column - row) * (1.0 + s)
     for line, values in enumerate(np.log1p(s)):
         out[at + line * stride : at + line * stride + COLUMNS] = values
+    return False
 
 
 if config.DISABLE_JIT:
-    table4 = _table_in_numpy
+    far_table = near_table = _table_in_numpy
 else:
-    table4 = _table
+    far_table, near_table = _make_table(near=False), _make_table(near=True)
 
 
 @njit(cache=True, nogil=True)
@@ -157,16 +191,18 @@ def fill_pairs(X: np.ndarray, columns: np.ndarray, start: int, stop: int, out: n
     size = d * COLUMNS
     flat, flat_out = columns.reshape(-1), out.reshape(-1)
     rows, scratch = np.empty(d * ROWS), np.empty(ROWS * COLUMNS)
+    limit = 1.0 + _NEAR * d
     for first in range(start, stop, ROWS):
         for i in range(d):
             for row in range(ROWS):
                 rows[i * ROWS + row] = X[min(first + row, stop - 1), i]
         for block in range(columns.shape[0]):
             column = block * COLUMNS
-            if first + ROWS <= stop and column + COLUMNS <= m:
-                table4(flat, block * size, rows, 0, d, flat_out, first * m + column, m)
-            else:
-                table4(flat, block * size, rows, 0, d, scratch, 0, COLUMNS)
+            whole = first + ROWS <= stop and column + COLUMNS <= m
+            target, at, stride = (flat_out, first * m + column, m) if whole else (scratch, 0, COLUMNS)
+            if far_table(flat, block * size, rows, 0, d, target, at, stride, limit):
+                near_table(flat, block * size, rows, 0, d, target, at, stride, 0.0)
+            if not whole:
                 for row in range(min(ROWS, stop - first)):
                     for lane in range(min(COLUMNS, m - column)):
                         flat_out[(first + row) * m + column + lane] = scratch[row * COLUMNS + lane]
