@@ -25,9 +25,23 @@ _VECTOR = ir.VectorType(_DOUBLE, LANES)
 _WORDS = ir.VectorType(_WORD, LANES)
 _CONTRACT = ("contract",)  # a product and a sum may become one fused operation
 
-# exp(x) = 2^n · exp(r), |r| <= log(2)/2: Cody and Waite's two-part log 2, Taylor to degree 13 (error below 1e-17)
+# exp(x) = 2^n · exp(r), |r| <= log(2)/2: Cody and Waite's two-part log 2, and the polynomial of degree 11 through
+# (e^r - 1)/r at Chebyshev's nodes, solved in rational arithmetic; its relative error is 1e-17
 _LOG2_HIGH, _LOG2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-_TAYLOR = [1 / math.factorial(i) for i in range(14)]
+_POLYNOMIAL = (
+    1.0,
+    1.0,
+    0.5000000000000006,
+    0.1666666666666667,
+    0.041666666666573066,
+    0.008333333333326136,
+    0.001388888893251478,
+    0.00019841269874820627,
+    2.480150431378554e-05,
+    2.7557255400206422e-06,
+    2.7626371065696354e-07,
+    2.5105217004720745e-08,
+)
 _EXP_FLOOR = -708.0  # below it, e^x is not a normal number; it becomes 0
 
 
@@ -91,7 +105,7 @@ def _larger(builder: Any, a: Any, b: Any) -> Any:
 
 
 def _smaller(builder: Any, a: Any, b: Any) -> Any:
-    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+    return builder.select(builder.fcmp_ordered("<", b, a), b, a)  # a NaN in b leaves a
 
 
 def _exp(builder: Any, x: Any) -> Any:
@@ -100,8 +114,8 @@ def _exp(builder: Any, x: Any) -> Any:
     n = _call(builder, "rint", builder.fmul(x, _constant(1 / math.log(2))))
     r = _call(builder, "fmuladd", n, _constant(-_LOG2_HIGH), x)
     r = _call(builder, "fmuladd", n, _constant(-_LOG2_LOW), r)
-    total = _constant(_TAYLOR[-1])
-    for coefficient in reversed(_TAYLOR[:-1]):
+    total = _constant(_POLYNOMIAL[-1])
+    for coefficient in reversed(_POLYNOMIAL[:-1]):
         total = _call(builder, "fmuladd", total, r, _constant(coefficient))
     power = builder.shl(builder.add(builder.fptosi(n, _WORDS), _words(1023)), _words(52))
     return builder.select(below, _constant(0.0), builder.fmul(total, builder.bitcast(power, _VECTOR)))
@@ -139,9 +153,40 @@ def _exponent(builder: Any, x: Any) -> Any:
     return builder.sitofp(builder.sub(bits, _words(1023)), _VECTOR)
 
 
-def _mantissa(builder: Any, x: Any) -> Any:
-    bits = builder.and_(builder.bitcast(x, _WORDS), _words((1 << 52) - 1))
-    return builder.bitcast(builder.or_(bits, _words(1023 << 52)), _VECTOR)
+def _shrink(builder: Any, x: Any) -> Any:
+    """2^-e for x = m · 2^e, 1 <= m < 2: a rescaling without a division, and without rounding."""
+    bits = builder.and_(builder.bitcast(x, _WORDS), _words(2047 << 52))
+    return builder.bitcast(builder.sub(_words(2046 << 52), bits), _VECTOR)
+
+
+def _each(context: Any, builder: Any, sig: Any, args: Any) -> list[Any]:
+    """The eight places array[bases[lane] + offset]."""
+    data = context.make_array(sig.args[0])(context, builder, args[0]).data
+    bases = context.make_array(sig.args[1])(context, builder, args[1]).data
+    places = []
+    for lane in range(LANES):
+        base = builder.load(builder.gep(bases, [ir.Constant(_WORD, lane)]))
+        places.append(builder.gep(data, [builder.add(base, args[2])]))
+    return places
+
+
+def _collect(typing: Any, array: Any, bases: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = ir.Constant(_VECTOR, ir.Undefined)
+        for lane, place in enumerate(_each(context, builder, sig, args)):
+            vector = builder.insert_element(vector, builder.load(place), ir.Constant(ir.IntType(32), lane))
+        return vector
+
+    return _lanes(array, bases, types.intp), generate
+
+
+def _spill(typing: Any, array: Any, bases: Any, offset: Any, vector: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        for lane, place in enumerate(_each(context, builder, sig, args)):
+            builder.store(builder.extract_element(args[3], ir.Constant(ir.IntType(32), lane)), place)
+        return context.get_dummy_value()
+
+    return types.void(array, bases, types.intp, vector), generate
 
 
 def _load(typing: Any, array: Any, offset: Any) -> Any:
@@ -186,7 +231,9 @@ if not config.DISABLE_JIT:
     splat = intrinsic(_spread)
     exp = _simple(_exp, 1)
     exponent = _simple(_exponent, 1)
-    mantissa = _simple(_mantissa, 1)
+    shrink = _simple(_shrink, 1)
+    collect = intrinsic(_collect)
+    spill = intrinsic(_spill)
     larger = _simple(_larger, 2)
     smaller = _simple(_smaller, 2)
     inside = _simple(_inside, 5)
@@ -210,14 +257,22 @@ else:
     def exponent(x: np.ndarray) -> np.ndarray:
         return np.frexp(x)[1] - 1.0
 
-    def mantissa(x: np.ndarray) -> np.ndarray:
-        return np.frexp(x)[0] * 2
+    def shrink(x: np.ndarray) -> np.ndarray:
+        return np.ldexp(1.0, 1 - np.frexp(x)[1])
+
+    def collect(array: np.ndarray, bases: np.ndarray, offset: int) -> np.ndarray:
+        """array[bases[lane] + offset] in each lane."""
+        return array[bases + offset]
+
+    def spill(array: np.ndarray, bases: np.ndarray, offset: int, vector: np.ndarray) -> None:
+        """Store each lane to array[bases[lane] + offset]."""
+        array[bases + offset] = vector
 
     def larger(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(a > b, a, b)
 
     def smaller(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.where(a < b, a, b)
+        return np.where(b < a, b, a)
 
     def inside(t: np.ndarray, low: np.ndarray, high: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
         """``yes`` in the lanes where low <= t < high."""

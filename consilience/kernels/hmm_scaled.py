@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from consilience.kernels import _hmm_scaled
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_scaled import FILTER, GATHER, SMOOTH
-from consilience.kernels.hmm_parameters import HMMParameters, stationary_distribution
+from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, Segments, cut, shares
 
 __all__ = ["FILTER", "GATHER", "SMOOTH", "ScaledPass", "in_threads", "n_threads"]
@@ -40,6 +41,16 @@ def in_threads(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
     return first + [other.result() for other in others]
 
 
+@dataclass
+class _Lanes:
+    """The rows of X in lanes: from ``offsets`` on for each group; ``packed`` is None for each thread's scratch."""
+
+    segments: Segments
+    packed: np.ndarray | None
+    offsets: np.ndarray
+    filled: bool = False
+
+
 class ScaledPass:
     """One data set, cut into segments, on which passes are run with one set of parameters after another.
 
@@ -53,8 +64,8 @@ class ScaledPass:
         self._overlap = FIRST_OVERLAP
         self._starts = starts
         self._segments = cut(starts, self._overlap)
-        self._longest = int(np.diff(starts).max())
         self._scratch: list[list[np.ndarray]] = []
+        self._kept: _Lanes | None = None
 
     def run(self, parameters: HMMParameters, mode: int) -> tuple[float, np.ndarray, np.ndarray] | None:
         """One pass.
@@ -70,13 +81,12 @@ class ScaledPass:
             if self._too_large(segments, parameters):
                 return None
             proba, sums, summaries, edges = self._all_groups(segments, parameters, mode)
-            water = summaries[:, 3:, :] if mode != FILTER else summaries[:, 3:4, :]
-            own = segments.tables[:, 2] < segments.tables[:, 3]
-            if not (np.where(own[:, None], water, 1.0) > _LOW_WATER).all():
+            if not (summaries[:, 4:] > _LOW_WATER).all():
                 return None
             if self._agrees(segments, parameters, edges, mode):
-                total, product, power = (np.where(own, summaries[:, row], row == 1) for row in range(3))
-                log_likelihood = float(total.sum() + np.log(product).sum() + np.log(2.0) * power.sum())
+                total, power, opening, closing = (summaries[:, row] for row in range(4))
+                masses = np.log(closing) - np.log(opening)
+                log_likelihood = float(total.sum() + np.log(2.0) * power.sum() + masses.sum())
                 return log_likelihood, proba, self._totals(segments, sums, parameters.n_states)
             self._overlap *= 4
             self._segments = cut(self._starts, self._overlap)
@@ -91,34 +101,48 @@ class ScaledPass:
         k, d, groups = parameters.n_states, parameters.n_features, len(segments.tables)
         diagonal = parameters.whitening.ndim == 2
         transmat = parameters.transmat.ravel()
-        prior = stationary_distribution(parameters.transmat)
-        first = np.where(segments.opening[:, None, :], parameters.startprob[:, None], prior[:, None])
+        first = np.where(segments.opening[:, None, :], parameters.startprob[:, None], 1 / k)
         size = k * k + 2 * k + k * d + (k * d if diagonal else k * d * (d + 1) // 2)
         out = np.empty((0 if mode == GATHER else len(self._X), k))
         sums = np.zeros((groups, size * LANES if mode == GATHER else 0))
-        summaries = np.ones((groups, 5 * LANES))
+        summaries = np.ones((groups, 6 * LANES))
         edges = np.zeros((groups, 4, LANES, k))
-        bounds = segments.tables.astype(np.float64).reshape(groups, -1)
-        threads = n_threads() if len(self._X) * k >= _WORTH_THREADS else 1
-        parts = shares(segments.steps, threads)
-        scratch = self._buffers(len(parts), int(segments.steps.max()), k, d)
+        parts = shares(segments.steps, n_threads() if len(self._X) * k >= _WORTH_THREADS else 1)
+        kept = self._lanes(segments, mode)
+        scratch = self._buffers(len(parts), int(segments.steps.max()), k, d, kept)
 
         def work(number: int) -> None:
             _hmm_scaled.run(
-                parts[number], segments.tables, bounds, first.reshape(groups, -1), self._X, transmat,
-                parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
-                bool((transmat < _TINY_TRANSITION).any()), mode, *scratch[number], out, sums, summaries, edges,
+                parts[number], segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d,
+                transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
+                bool((transmat < _TINY_TRANSITION).any()), mode, kept.filled, kept.offsets, *scratch[number],
+                out.reshape(-1), sums, summaries, edges,
             )  # fmt: skip
 
         in_threads(work, list(range(len(parts))))
-        return out, sums.reshape(groups, -1, LANES), summaries.reshape(groups, 5, LANES), edges.reshape(groups, 4, LANES, k)
+        kept.filled = kept.packed is not None
+        return out, sums.reshape(groups, -1, LANES), summaries.reshape(groups, 6, LANES), edges
 
-    def _buffers(self, count: int, steps: int, k: int, d: int) -> list[list[np.ndarray]]:
+    def _lanes(self, segments: Segments, mode: int) -> "_Lanes":
+        """Where the rows in lanes go: one place per group, kept between passes that gather, or each thread's scratch."""
+        if self._kept is not None and self._kept.segments is segments:
+            return self._kept
+        room = (segments.steps + _hmm_scaled.BLOCK) * self._X.shape[1] * LANES
+        groups = len(room)
+        if mode != GATHER or room.sum() * 8 > _SCRATCH_LIMIT:
+            return _Lanes(segments, None, np.zeros(groups, np.int64))
+        self._kept = _Lanes(segments, np.empty(int(room.sum())), np.cumsum(room) - room)
+        return self._kept
+
+    def _buffers(self, count: int, steps: int, k: int, d: int, kept: "_Lanes") -> list[list[np.ndarray]]:
         """Scratch for each thread: rows in lanes, densities, probabilities; kept between passes."""
-        sizes = [steps * d * LANES, steps * k * LANES, steps * k * LANES]
+        room = _hmm_scaled.padded(steps) + 1
+        sizes = [0 if kept.packed is not None else room * d * LANES, room * k * LANES, room * k * LANES]
         if len(self._scratch) < count or any(a.size < n for a, n in zip(self._scratch[0], sizes)):
             self._scratch = [[np.empty(n) for n in sizes] for _ in range(count)]
-        return self._scratch
+        return [
+            [packed if kept.packed is None else kept.packed, *others] for packed, *others in self._scratch[:count]
+        ]
 
     @staticmethod
     def _agrees(segments: Segments, parameters: HMMParameters, edges: np.ndarray, mode: int) -> bool:
@@ -126,6 +150,7 @@ class ScaledPass:
         if len(segments.before) == 0:
             return True
         flat = edges.transpose(1, 0, 2, 3).reshape(4, -1, parameters.n_states)
+        flat = flat / np.maximum(flat.sum(axis=2, keepdims=True), 1e-300)
         pairs = [
             (
                 flat[_hmm_scaled.ALPHA_LAST, segments.before] @ parameters.transmat,

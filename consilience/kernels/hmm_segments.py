@@ -7,6 +7,7 @@ results do not either.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,10 +35,15 @@ class Segments:
     before: np.ndarray
     after: np.ndarray
 
-    @property
+    @cached_property
     def steps(self) -> np.ndarray:
         """(G,) steps of each group."""
         return self.tables[:, 1].max(axis=1) + 1
+
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """(G, 5·8) the tables as floats, to compare steps with."""
+        return self.tables.astype(np.float64).reshape(len(self.tables), -1)
 
 
 def segment_rows(n_rows: int) -> int:
