@@ -6,13 +6,16 @@ pure functions on arrays: combination code receives predictions, never models.
 """
 
 from consilience.ensemble.explanation import Explanation
+from consilience.ensemble.failures import DegradedWarning, QuorumNotMet
 from consilience.ensemble.online_weights import OnlineWeights
 from consilience.ensemble.stacking import StackingClassifier, StackingRegressor
 from consilience.ensemble.voting import VotingClassifier, VotingRegressor
 
 __all__ = [
+    "DegradedWarning",
     "Explanation",
     "OnlineWeights",
+    "QuorumNotMet",
     "StackingClassifier",
     "StackingRegressor",
     "VotingClassifier",

@@ -3,6 +3,9 @@ state."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import _BaseComposition
 
-from consilience.base import InvalidInput, InvalidState, State, invalid, take
+from consilience.base import InvalidState, State, invalid, take
+from consilience.ensemble.deadline import within
 from consilience.evaluation.folds import tail_of
 from consilience.evaluation.label_intervals import LabelIntervals
 from consilience.evaluation.out_of_fold import OutOfFold, out_of_fold
@@ -25,6 +29,7 @@ class MembersMixin(_BaseComposition):
     members: NamedMembers
     members_: dict[str, Any]
     validation_fraction: float
+    fit_budget: float | None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters; deep ones include ``<member>__<parameter>``."""
@@ -56,30 +61,36 @@ class MembersMixin(_BaseComposition):
 
     def _refit_all(
         self,
+        named: Mapping[str, Any],
         X: Any,
         y: np.ndarray,
         *,
+        label_end: Any,
         intervals: LabelIntervals | None,
         sample_weight: np.ndarray | None,
         validation: Any,
         on_member: OnMember | None,
-    ) -> dict[str, Any]:
-        """Fit a clone of every member on all rows; those that stop early get a purged tail to watch."""
-        named, fitted = self._named_members(), {}
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Fit a clone of every member on all rows; those that stop early get a purged tail to watch.
+
+        Returns the fitted members, and why the others are missing. If every member raises, so does this.
+        """
+        fitted: dict[str, Any] = {}
+        reasons: dict[str, str] = {}
+        errors: list[Exception] = []
         for step, (name, member) in enumerate(named.items(), 1):
             started = time.perf_counter()
-            fitted[name] = refit(
-                member,
-                X,
-                y,
-                intervals=intervals,
-                sample_weight=sample_weight,
-                validation=validation,
-                fraction=self.validation_fraction,
-            )
+            job = Refit(member, X, y, label_end, intervals, sample_weight, validation, self.validation_fraction)
+            try:
+                fitted[name] = within(self.fit_budget, job, member)
+            except Exception as error:
+                reasons[name] = f"{type(error).__name__}: {error}"
+                errors.append(error)
             if on_member is not None:
                 on_member(name, step, len(named), time.perf_counter() - started)
-        return fitted
+        if errors and not fitted:
+            raise errors[0]
+        return fitted, reasons
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -95,43 +106,47 @@ class MembersMixin(_BaseComposition):
         self.members_ = {name: children[name] for name in names}
 
 
-def refit(
-    member: Any,
-    X: Any,
-    y: np.ndarray,
-    *,
-    intervals: LabelIntervals | None,
-    sample_weight: np.ndarray | None,
-    validation: Any,
-    fraction: float,
-) -> Any:
-    """A clone of the member fitted on all rows of X, or on all but a purged tail where it stops early."""
-    model = clone(member)
-    options: dict[str, Any] = {} if sample_weight is None else {"sample_weight": sample_weight}
-    if validation is not None and getattr(model, "uses_validation", False):
-        return model.fit(X, y, validation=validation, **options)
-    if not getattr(model, "uses_validation", False) or intervals is None or fraction <= 0:
-        return model.fit(X, y, **options)
-    rows, tail = tail_of(intervals, np.arange(len(X)), fraction)
-    if sample_weight is not None:
-        options["sample_weight"] = sample_weight[rows]
-    return model.fit(take(X, rows), y[rows], validation=(take(X, tail), y[tail]), **options)
+@dataclass(frozen=True)
+class Refit:
+    """Fitting a clone of one member on all rows of X, or on all but a purged tail where it stops early."""
 
+    member: Any
+    X: Any
+    y: np.ndarray
+    label_end: Any
+    intervals: LabelIntervals | None
+    sample_weight: np.ndarray | None
+    validation: Any
+    fraction: float
 
-def ask(members: Mapping[str, Any], method: str, X: Any) -> np.ndarray:
-    """Every member's answer to the same X, (n_members, n, …)."""
-    answers = [np.asarray(getattr(member, method)(X)) for member in members.values()]
-    shape = answers[0].shape
-    for name, answer in zip(members, answers):
-        if answer.shape != shape:
-            raise InvalidInput(f"The member {name!r} answers with the shape {answer.shape}, the others with {shape}.")
-    return np.array(answers, dtype=np.float64)
+    def __call__(self) -> Any:
+        model = clone(self.member)
+        stops_early = getattr(model, "uses_validation", False)
+        if stops_early and self.validation is not None:
+            return model.fit(self.X, self.y, validation=self.validation, **self._options(model, None))
+        if not stops_early or self.intervals is None or self.fraction <= 0:
+            return model.fit(self.X, self.y, **self._options(model, None))
+        rows, tail = tail_of(self.intervals, np.arange(len(self.X)), self.fraction)
+        watched = (take(self.X, tail), self.y[tail])
+        return model.fit(take(self.X, rows), self.y[rows], validation=watched, **self._options(model, rows))
+
+    def _options(self, model: Any, rows: np.ndarray | None) -> dict[str, Any]:
+        """Weights, and label ends for a member that is an ensemble with folds of its own."""
+        given = {"sample_weight": self.sample_weight}
+        if "label_end" in signature(model.fit).parameters:
+            given["label_end"] = self.label_end
+        return {
+            name: values if rows is None else take(values, rows) for name, values in given.items() if values is not None
+        }
 
 
 def out_of_fold_of(
     ensemble: Any, X: Any, labels: np.ndarray, label_end: Any, weight: np.ndarray | None, given: Mapping[str, OutOfFold]
-) -> dict[str, OutOfFold]:
-    """Every member's out-of-fold predictions: those given, and the rest made now on the ensemble's folds."""
+) -> tuple[dict[str, OutOfFold], dict[str, str]]:
+    """Every member's out-of-fold predictions: those given, and the rest made now on the ensemble's folds.
+
+    Returns them by name, and why others are missing. If every member raises, so does this.
+    """
     named, owner = ensemble._named_members(), type(ensemble).__name__
     unknown = sorted(set(given) - set(named))
     if unknown:
@@ -140,11 +155,13 @@ def out_of_fold_of(
     if missing and ensemble.folds is None:
         required = "a splitter, such as PurgedWalkForward(n_splits=5)"
         raise invalid("folds", owner, required, None, f"{missing[0]!r} has no out-of-fold predictions yet.")
-    return {
-        name: given[name]
-        if name in given
-        else out_of_fold(
-            named[name],
+    tables: dict[str, OutOfFold] = {}
+    reasons: dict[str, str] = {}
+    errors: list[Exception] = []
+    for name, member in named.items():
+        job = partial(
+            out_of_fold,
+            member,
             X,
             labels,
             ensemble.folds,
@@ -154,8 +171,14 @@ def out_of_fold_of(
             validation_fraction=ensemble.validation_fraction,
             name=name,
         )
-        for name in named
-    }
+        try:
+            tables[name] = given[name] if name in given else within(ensemble.fit_budget, job, member)
+        except Exception as error:
+            reasons[name] = f"{type(error).__name__}: {error}"
+            errors.append(error)
+    if errors and not tables:
+        raise errors[0]
+    return tables, reasons
 
 
 def check_fitted(ensemble: Any) -> None:

@@ -6,28 +6,52 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from consilience.base import Arrays, ClassifierPredictor, InvalidInput, RegressorPredictor, Spec, State, invalid
-from consilience.ensemble import combine
+from consilience.base import (
+    Arrays,
+    ClassifierPredictor,
+    InvalidInput,
+    InvalidState,
+    RegressorPredictor,
+    Spec,
+    State,
+    invalid,
+)
+from consilience.ensemble import conformal
+from consilience.ensemble.abstention import check_threshold, positions
+from consilience.ensemble.combination import Combination
 from consilience.ensemble.evidence import Evidence, gather
 from consilience.ensemble.explanation import Explanation
-from consilience.ensemble.members import MembersMixin, NamedMembers, OnMember, ask, check_fitted, out_of_fold_of
-from consilience.ensemble.pool import LinearPool, LogOddsPool
-from consilience.ensemble.shrinkage import fit_pool, fit_pool_before, walk_forward
+from consilience.ensemble.failures import Answers, ask, needed, require_quorum, warn_left_out
+from consilience.ensemble.members import MembersMixin, NamedMembers, OnMember, check_fitted, out_of_fold_of
+from consilience.ensemble.pool import Pool
+from consilience.ensemble.regimes import filtered, regimes_out_of_fold
+from consilience.ensemble.shrinkage import Walk, fit_pool, fit_pool_before, walk_forward
 from consilience.ensemble.splitters import restore_splitter, splitter_spec
-from consilience.ensemble.stored import evidence_arrays, pool_arrays, read_evidence, read_pool
-from consilience.evaluation.label_intervals import label_intervals
+from consilience.ensemble.stored import evidence_arrays, pool_arrays, read_evidence, read_pool, read_scores
+from consilience.evaluation.label_intervals import LabelIntervals, label_intervals
 from consilience.evaluation.out_of_fold import OutOfFold
+
+_REGIMES = "_regimes"  # the regime model's name among the children of a state; no member may have it
 
 
 class _Stacking(MembersMixin):
     """What the classifier and the regressor share."""
 
     folds: Any
+    regimes: Any
     n_jobs: int
+    quorum: float | int
+    predict_budget: float | None
     out_of_fold_: dict[str, OutOfFold]
     oof_: OutOfFold
-    pool_: LogOddsPool | LinearPool
     evidence_: Evidence
+    combination_: Combination
+    regime_model_: Any
+    regime_order_: np.ndarray
+    conformal_scores_: np.ndarray
+    failures_: dict[str, str]
+
+    # -- fitting -----------------------------------------------------------------------------------------------
 
     def _fit_stack(
         self,
@@ -41,24 +65,35 @@ class _Stacking(MembersMixin):
         given: Mapping[str, OutOfFold] | None,
         on_member: OnMember | None,
     ) -> None:
-        """Out-of-fold predictions of every member, the meta-learner on them, then the members on all rows."""
+        """Out-of-fold predictions of every member, the members on all rows, then the meta-learner for those that made
+        it."""
         if len(X) < 2:
             raise InvalidInput(f"{type(self).__name__} cannot be fitted on 1 sample; folds need a past and a future.")
-        intervals = label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
-        classes = getattr(self, "classes_", np.empty(0))
-        self.out_of_fold_ = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
-        self.evidence_ = gather(self.out_of_fold_, target, intervals, sample_weight, len(classes))
-        walk = walk_forward(self.evidence_)
-        self.pool_ = fit_pool(self.evidence_, walk)
-        self.oof_ = _own_out_of_fold(self, walk, len(target), classes)
-        self.members_ = self._refit_all(
+        named, owner = self._named_members(), type(self).__name__
+        required = needed(self.quorum, len(named), owner)
+        intervals = self._intervals(X, label_end)
+        tables, reasons = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
+        members, late = self._refit_all(
+            {name: named[name] for name in tables},
             X,
             labels,
+            label_end=label_end,
             intervals=intervals,
             sample_weight=sample_weight,
             validation=validation,
             on_member=on_member,
         )
+        self.failures_ = reasons | late
+        if self.failures_:
+            require_quorum(len(members), required, self.failures_, len(named))
+            warn_left_out(owner, self.failures_)
+        self.members_, self.out_of_fold_ = members, {name: tables[name] for name in members}
+        regimes = self._fit_regimes(X, labels, label_end)
+        self.evidence_ = gather(self.out_of_fold_, target, intervals, sample_weight, self._n_classes(), regimes)
+        walk = walk_forward(self.evidence_)
+        self.combination_ = Combination(self.evidence_, fit_pool(self.evidence_, walk), self.quorum, owner)
+        self.oof_ = _own_out_of_fold(self, walk, len(target))
+        self.conformal_scores_ = self._scores_of(self.oof_)
 
     def refit_members(
         self,
@@ -71,45 +106,156 @@ class _Stacking(MembersMixin):
     ) -> Any:
         """Fit every member again on these (usually more) rows; the meta-learner stays as it is.
 
-        Parameters are those of ``fit``; ``on_member(name, step, n_steps, seconds)`` is called after each.
+        Parameters are those of ``fit``. A member that fails here keeps the fit that it had, and a warning names it.
         """
+        check_fitted(self)
         classes = getattr(self, "classes_", None)
         values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         X = X if isinstance(X, pd.DataFrame) else values
         if classes is not None and not np.array_equal(np.unique(labels), classes):
             raise invalid("y", type(self).__name__, f"labels with the classes {classes.tolist()}", np.unique(labels))
-        intervals = label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
-        self.members_ = self._refit_all(
-            X, labels, intervals=intervals, sample_weight=sample_weight, validation=None, on_member=on_member
+        fitted, reasons = self._refit_all(
+            {name: member for name, member in self._named_members().items() if name in self.members_},
+            X,
+            labels,
+            label_end=label_end,
+            intervals=self._intervals(X, label_end),
+            sample_weight=sample_weight,
+            validation=None,
+            on_member=on_member,
         )
+        if reasons:
+            warn_left_out(f"{type(self).__name__}.refit_members", reasons)
+        self.members_ = {**self.members_, **fitted}
         return self
+
+    def _intervals(self, X: Any, label_end: Any) -> LabelIntervals:
+        return label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
+
+    def _fit_regimes(self, X: Any, labels: np.ndarray, label_end: Any) -> np.ndarray | None:
+        if self.regimes is None:
+            self.regime_model_ = None
+            return None
+        proba, self.regime_model_, self.regime_order_ = regimes_out_of_fold(
+            self.regimes, X, labels, self.folds, label_end
+        )
+        return proba
+
+    # -- predicting --------------------------------------------------------------------------------------------
+
+    def _ask(self, X: Any) -> tuple[Answers, np.ndarray | None]:
+        """Every member's answer, and the filtered regimes."""
+        check_fitted(self)
+        X = self._ordered_columns(X)
+        n_classes = self._n_classes()
+        method = "predict_proba" if n_classes else "predict"
+        answers = ask(self.members_, method, X, n_classes=n_classes, budget=self.predict_budget)
+        return answers, self._filtered(X)
+
+    def _filtered(self, X: Any) -> np.ndarray | None:
+        return None if self.regime_model_ is None else filtered(self.regime_model_, X)[:, self.regime_order_]
+
+    def _n_classes(self) -> int:
+        return len(getattr(self, "classes_", ()))
+
+    @property
+    def pool_(self) -> Pool:
+        """The meta-learner of all members."""
+        return self.combination_.pool
 
     @property
     def weights_(self) -> dict[str, float]:
-        """Each member's weight in the pool, by name; all zero says that the base rate is the best forecast."""
-        return dict(zip(self.evidence_.names, self.pool_.weights.mean(axis=0).tolist()))
+        """Each member's weight in the pool, by name, averaged over regimes by how much they prevailed out of fold.
+
+        All zero says that the base rate is the best forecast.
+        """
+        share = np.average(self.evidence_.regimes, axis=0, weights=self.evidence_.weight)
+        return dict(zip(self.evidence_.names, (share @ self.pool_.weights).tolist()))
+
+    @property
+    def lookback(self) -> int:
+        """The longest lookback among the members and the regime model."""
+        model = getattr(self, "regime_model_", self.regimes)
+        return max(super().lookback, int(getattr(model, "lookback", 0)))
+
+    def conformal_drift(self, coverage: float = 0.9, n_blocks: int = 5) -> pd.DataFrame:
+        """How well conformal sets of this stack would have kept their promise over time; see ``coverage_over_time``."""
+        table = self.evidence_
+        rows = slice(table.n_rows - len(self.conformal_scores_), None)
+        return conformal.coverage_over_time(
+            self.conformal_scores_, table.begin[rows], table.end[rows], coverage, n_blocks
+        )
+
+    def _scores_of(self, oof: OutOfFold) -> np.ndarray:
+        """Conformal scores of the rows that the stack itself predicted out of fold, in time order."""
+        table = self.evidence_
+        rows = oof.fold[table.rows] >= 0
+        score = conformal.class_scores if self._n_classes() else conformal.value_scores
+        return score(oof.output[table.rows[rows]], table.target[rows])
+
+    def _parts_of(self, X: Any, coverage: float) -> tuple[Answers, np.ndarray, dict[str, Any]]:
+        """What explanations of classes and of values have in common."""
+        if not 0.0 < coverage < 1.0:
+            raise invalid("coverage", f"{type(self).__name__}.explain", "a share in (0, 1)", coverage)
+        answers, regimes = self._ask(X)
+        output = self.combination_.combine(answers, regimes)
+        contributions, base = self.combination_.contributions(answers, regimes)
+        lost = np.zeros(len(output), bool) if answers.alive is None else ~answers.alive.all(axis=0)
+        common = {
+            "coverage": coverage,
+            "contributions": contributions,
+            "base": base,
+            "regime": regimes,
+            "members": tuple(self.members_),
+            "degraded": lost | bool(getattr(self, "failures_", {})),
+            "left_out": {**getattr(self, "failures_", {}), **answers.reasons},
+        }
+        return answers, output, common
 
     # -- state -------------------------------------------------------------------------------------------------
 
     def _params_spec(self) -> Spec:
-        spec = {name: value for name, value in self.get_params(deep=False).items() if name not in ("members", "folds")}
-        return {**spec, "members": [name for name, _ in self.members], "folds": splitter_spec(self.folds)}
+        params = self.get_params(deep=False)
+        spec = {name: params[name] for name in params if name not in ("members", "folds", "regimes")}
+        return {
+            **spec,
+            "members": [name for name, _ in self.members if name in self.members_],
+            "folds": splitter_spec(self.folds),
+            "regimes": self.regimes is not None,
+        }
 
     @classmethod
     def _from_params_spec(cls, spec: Spec, children: dict[str, Any]) -> Any:
         members = [(name, children[name]) for name in spec["members"]]
-        params = {**spec, "members": members, "folds": restore_splitter(spec["folds"])}
+        regimes = children[_REGIMES] if spec["regimes"] else None
+        params = {**spec, "members": members, "folds": restore_splitter(spec["folds"]), "regimes": regimes}
         return super()._from_params_spec(params, children)
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
         arrays = {**pool_arrays(self.pool_), **evidence_arrays(self.evidence_)}
-        return {"members": list(self.members_)}, arrays, self._member_states()
+        arrays["conformal_scores"] = self.conformal_scores_
+        children = self._member_states()
+        if self.regime_model_ is not None:
+            arrays["regime_order"] = np.asarray(self.regime_order_, np.int64)
+            children[_REGIMES] = self.regime_model_.get_state()
+        return {"members": list(self.members_), "failures": dict(self.failures_)}, arrays, children
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
         self._restore_members(spec["members"], children)
-        n_classes = len(getattr(self, "classes_", ()))
-        self.evidence_ = read_evidence(arrays, tuple(spec["members"]), n_classes)
-        self.pool_ = read_pool(arrays, len(self.members_), n_classes)
+        n_classes, names = self._n_classes(), tuple(spec["members"])
+        self.failures_ = {str(name): str(reason) for name, reason in spec["failures"].items()}
+        self.evidence_ = read_evidence(arrays, names, n_classes)
+        self.conformal_scores_ = read_scores(arrays, self.evidence_.n_rows)
+        self.regime_model_ = children.get(_REGIMES)
+        n_regimes = self.evidence_.regimes.shape[1]
+        if self.regime_model_ is None and n_regimes != 1:
+            raise InvalidState(f"The stored {type(self).__name__} has weights for regimes, but no regime model.")
+        if self.regime_model_ is not None:
+            self.regime_order_ = arrays["regime_order"]
+            if sorted(self.regime_order_.tolist()) != list(range(n_regimes)):
+                raise InvalidState(f"The stored {type(self).__name__} numbers its regimes {self.regime_order_!r}.")
+        pool = read_pool(arrays, len(names), n_classes, n_regimes)
+        self.combination_ = Combination(self.evidence_, pool, self.quorum, type(self).__name__)
 
 
 class StackingClassifier(_Stacking, ClassifierPredictor):
@@ -123,6 +269,13 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
     ----------
     members : list of (name, classifier).
     folds : a splitter of ``consilience.evaluation``, usually ``PurgedWalkForward``.
+    regimes : a regime model such as ``RegimeFeatures(n_components=3)``; the members then get weights per filtered
+        regime, pulled towards their global weights as far as walking forward says.
+    confidence_threshold : rows whose most probable class has less get no position (``positions``, ``explain``).
+    quorum : members that must be there, as a number or as a share; below it the stack refuses to answer.
+    fit_budget, predict_budget : seconds that one member may take for its folds, for its refit, and for one
+        prediction; a slower member is left out like one that fails. None waits. With a budget each member runs in a
+        thread.
     validation_fraction : share of the newest rows that a member with early stopping watches.
     n_jobs : folds of a member fitted at once.
 
@@ -132,6 +285,7 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
     oof_ : the stack's own OutOfFold: in every fold the meta-learner knows the rows of earlier folds whose labels were
         known when the fold began. The first fold has nothing to learn from and stays NaN.
     pool_ : the meta-learner. weights_ : member name to weight. members_ : member name to predictor fitted on all rows.
+    combination_ : the pools for all members and for any that remain. failures_ : why members were left out at ``fit``.
 
     References
     ----------
@@ -151,9 +305,26 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
     (2, 2)
     """
 
-    def __init__(self, members: NamedMembers, folds: Any = None, *, validation_fraction: float = 0.15, n_jobs: int = 1):
+    def __init__(
+        self,
+        members: NamedMembers,
+        folds: Any = None,
+        *,
+        regimes: Any = None,
+        confidence_threshold: float | None = None,
+        quorum: float | int = 0.5,
+        fit_budget: float | None = None,
+        predict_budget: float | None = None,
+        validation_fraction: float = 0.15,
+        n_jobs: int = 1,
+    ):
         self.members = members
         self.folds = folds
+        self.regimes = regimes
+        self.confidence_threshold = confidence_threshold
+        self.quorum = quorum
+        self.fit_budget = fit_budget
+        self.predict_budget = predict_budget
         self.validation_fraction = validation_fraction
         self.n_jobs = n_jobs
 
@@ -179,6 +350,7 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
             again, so adding or removing a member costs nothing for the others.
         on_member : called as (name, step, n_steps, seconds) after each member's refit.
         """
+        check_threshold(self.confidence_threshold, type(self).__name__)
         values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         codes = self._read_labels(labels)
         self._fit_stack(
@@ -194,28 +366,37 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities (n, n_classes), in the order of ``classes_``."""
-        answers = self._answers(X)
-        return self.pool_.combine(answers)
+        """Probabilities (n, n_classes), in the order of ``classes_``.
 
-    def _answers(self, X: Any) -> np.ndarray:
-        check_fitted(self)
-        return ask(self.members_, "predict_proba", self._ordered_columns(X))
+        Raises
+        ------
+        QuorumNotMet : too few members answered. A ``DegradedWarning`` tells when some did not.
+        """
+        answers, regimes = self._ask(X)
+        return self.combination_.combine(answers, regimes)
 
-    def explain(self, X: Any) -> Explanation:
-        """The prediction of each row with every member's contribution on the log-odds scale; see ``Explanation``."""
-        answers = self._answers(X)
-        assert isinstance(self.pool_, LogOddsPool)
-        proba = self.pool_.combine(answers)
-        contributions, base = self.pool_.contributions(answers)
+    def positions(self, X: Any) -> np.ndarray:
+        """+1, 0 or −1 per row, (n,): 0 where the confidence is below ``confidence_threshold``."""
+        return positions(self.predict_proba(X), self.confidence_threshold)
+
+    def explain(self, X: Any, *, coverage: float = 0.9) -> Explanation:
+        """The prediction of each row with every member's contribution on the log-odds scale; see ``Explanation``.
+
+        Parameters
+        ----------
+        coverage : share of rows whose conformal set holds the true class, if the future is exchangeable with the past.
+        """
+        answers, proba, common = self._parts_of(X, coverage)
+        own = answers.outputs.argmax(axis=2) == proba.argmax(axis=1)
+        present = np.ones(own.shape, bool) if answers.alive is None else answers.alive
         return Explanation(
             prediction=self.classes_[proba.argmax(axis=1)],
             proba=proba,
             confidence=proba.max(axis=1),
-            contributions=contributions,
-            base=base,
-            agreement=combine.agreement(answers, proba),
-            members=tuple(self.members_),
+            position=positions(proba, self.confidence_threshold),
+            conformal=conformal.class_sets(proba, self.conformal_scores_, coverage),
+            agreement=(own & present).sum(axis=0) / present.sum(axis=0),
+            **common,
         )
 
 
@@ -226,9 +407,24 @@ class StackingRegressor(_Stacking, RegressorPredictor):
     Parameters, attributes and the choice of shrinkage are those of ``StackingClassifier``.
     """
 
-    def __init__(self, members: NamedMembers, folds: Any = None, *, validation_fraction: float = 0.15, n_jobs: int = 1):
+    def __init__(
+        self,
+        members: NamedMembers,
+        folds: Any = None,
+        *,
+        regimes: Any = None,
+        quorum: float | int = 0.5,
+        fit_budget: float | None = None,
+        predict_budget: float | None = None,
+        validation_fraction: float = 0.15,
+        n_jobs: int = 1,
+    ):
         self.members = members
         self.folds = folds
+        self.regimes = regimes
+        self.quorum = quorum
+        self.fit_budget = fit_budget
+        self.predict_budget = predict_budget
         self.validation_fraction = validation_fraction
         self.n_jobs = n_jobs
 
@@ -258,30 +454,25 @@ class StackingRegressor(_Stacking, RegressorPredictor):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Values (n,)."""
-        answers = self._answers(X)
-        return self.pool_.combine(answers)
+        """Values (n,); raises and warns as ``StackingClassifier.predict_proba`` does."""
+        answers, regimes = self._ask(X)
+        return self.combination_.combine(answers, regimes)
 
-    def _answers(self, X: Any) -> np.ndarray:
-        check_fitted(self)
-        return ask(self.members_, "predict", self._ordered_columns(X))
-
-    def explain(self, X: Any) -> Explanation:
-        """The prediction of each row with every member's contribution; see ``Explanation``."""
-        answers = self._answers(X)
-        contributions, base = self.pool_.contributions(answers)
+    def explain(self, X: Any, *, coverage: float = 0.9) -> Explanation:
+        """The prediction of each row with every member's contribution and a conformal interval; see ``Explanation``."""
+        _, values, common = self._parts_of(X, coverage)
         return Explanation(
-            prediction=self.pool_.combine(answers),
+            prediction=values,
             proba=None,
             confidence=None,
-            contributions=contributions,
-            base=base,
+            position=None,
+            conformal=conformal.value_intervals(values, self.conformal_scores_, coverage),
             agreement=None,
-            members=tuple(self.members_),
+            **common,
         )
 
 
-def _own_out_of_fold(stack: _Stacking, walk: Any, n_rows: int, classes: np.ndarray) -> OutOfFold:
+def _own_out_of_fold(stack: _Stacking, walk: Walk, n_rows: int) -> OutOfFold:
     """What the stack itself said about rows that neither its members nor its meta-learner had seen."""
     table = stack.evidence_
     output = np.full((n_rows, *table.outputs.shape[2:]), np.nan)
@@ -291,18 +482,19 @@ def _own_out_of_fold(stack: _Stacking, walk: Any, n_rows: int, classes: np.ndarr
         if pool is None:
             continue
         inside = table.fold == number
-        output[table.rows[inside]] = pool.combine(table.outputs[:, inside])
+        output[table.rows[inside]] = pool.combine(table.outputs[:, inside], table.regimes[inside])
         fold[table.rows[inside]] = number
     members = list(stack.out_of_fold_.values())
     for array in (output, fold):
         array.flags.writeable = False
+    classifies = table.outputs.ndim == 3
     return OutOfFold(
         name="stack",
-        proba=output if len(classes) else None,
-        values=None if len(classes) else output,
+        proba=output if classifies else None,
+        values=None if classifies else output,
         rows=np.flatnonzero(fold >= 0),
         fold=fold,
-        classes=classes,
+        classes=getattr(stack, "classes_", np.empty(0)),
         fit_seconds=np.sum([member.fit_seconds for member in members], axis=0),
         predict_seconds=np.sum([member.predict_seconds for member in members], axis=0),
     )

@@ -80,3 +80,13 @@ def _read(arrays: Arrays, name: str, shape: tuple[int, ...], kind: str) -> np.nd
     if kind == "f" and not np.isfinite(array).all():
         raise InvalidState(f"The stored array {name!r} holds numbers that are not finite.")
     return array
+
+
+def read_scores(arrays: Arrays, n_rows: int) -> np.ndarray:
+    """The stored conformal scores, at most one per row of the table."""
+    scores = arrays.get("conformal_scores")
+    if scores is None or scores.ndim != 1 or scores.dtype.kind != "f" or len(scores) > n_rows:
+        raise InvalidState("The stored conformal scores must be one float per row that the stack predicted.")
+    if not np.isfinite(scores).all() or (scores < 0).any():
+        raise InvalidState("The stored conformal scores must be finite and not negative.")
+    return scores

@@ -1,6 +1,6 @@
 """Voting: members joined by fixed weights, without a meta-learner."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -9,13 +9,15 @@ import pandas as pd
 from consilience.base import Arrays, ClassifierPredictor, InvalidState, RegressorPredictor, Spec, State, invalid
 from consilience.ensemble import combine
 from consilience.ensemble.evidence import gather
-from consilience.ensemble.members import MembersMixin, NamedMembers, OnMember, ask, check_fitted, out_of_fold_of
+from consilience.ensemble.failures import Answers, ask, needed, require_quorum, warn_left_out
+from consilience.ensemble.members import MembersMixin, NamedMembers, OnMember, check_fitted, out_of_fold_of
 from consilience.ensemble.splitters import restore_splitter, splitter_spec
-from consilience.ensemble.weights import base_rate_loss, log_losses, performance_weights
+from consilience.ensemble.weight_search import SEARCHES, searched_weights
 from consilience.evaluation.label_intervals import label_intervals
 from consilience.evaluation.out_of_fold import OutOfFold
 
-Weights = Sequence[float] | Literal["performance"] | None
+Weights = Sequence[float] | Literal["performance", "simplex", "greedy"] | None
+Vote = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class _Voting(MembersMixin):
@@ -23,7 +25,10 @@ class _Voting(MembersMixin):
 
     folds: Any
     weights: Weights
+    quorum: float | int
+    predict_budget: float | None
     vote_weights_: np.ndarray
+    failures_: dict[str, str]
 
     def _fit_vote(
         self,
@@ -40,24 +45,67 @@ class _Voting(MembersMixin):
         horizon = getattr(self.folds, "label_horizon", None)
         known = label_end is not None or horizon is not None
         intervals = label_intervals(X, label_end, horizon) if known else None
-        named = self._named_members()
-        if isinstance(self.weights, str):
-            if self.weights != "performance":
-                raise invalid("weights", type(self).__name__, "None, a list of numbers or 'performance'", self.weights)
-            tables = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
-            classes = getattr(self, "classes_", ())
-            table = gather(tables, target, label_intervals(X, label_end, horizon), sample_weight, len(classes))
-            self.vote_weights_ = _from_performance(table.outputs, table.target, table.weight, len(classes))
-        else:
-            self.vote_weights_ = self._given_weights(len(named))
-        self.members_ = self._refit_all(
+        named, owner = self._named_members(), type(self).__name__
+        required = needed(self.quorum, len(named), owner)
+        by_name, reasons = self._vote_weights(X, labels, target, sample_weight, label_end, given)
+        self.members_, late = self._refit_all(
+            {name: named[name] for name in by_name},
             X,
             labels,
+            label_end=label_end,
             intervals=intervals,
             sample_weight=sample_weight,
             validation=validation,
             on_member=on_member,
         )
+        self.failures_ = reasons | late
+        if self.failures_:
+            require_quorum(len(self.members_), required, self.failures_, len(named))
+            warn_left_out(owner, self.failures_)
+        self.vote_weights_ = _normalised(np.array([by_name[name] for name in self.members_]))
+
+    def _vote_weights(
+        self,
+        X: Any,
+        labels: np.ndarray,
+        target: np.ndarray,
+        sample_weight: np.ndarray | None,
+        label_end: Any,
+        given: Mapping[str, OutOfFold] | None,
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """Weights by name, and why members are missing."""
+        if not isinstance(self.weights, str):
+            names = list(self._named_members())
+            return dict(zip(names, self._given_weights(len(names)).tolist())), {}
+        if self.weights not in SEARCHES:
+            required = f"None, a list of numbers, or one of {', '.join(SEARCHES)}"
+            raise invalid("weights", type(self).__name__, required, self.weights)
+        tables, reasons = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
+        intervals = label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
+        table = gather(tables, target, intervals, sample_weight, len(getattr(self, "classes_", ())))
+        return dict(zip(table.names, searched_weights(table, self.weights).tolist())), reasons
+
+    def _ask(self, X: Any) -> Answers:
+        check_fitted(self)
+        n_classes = len(getattr(self, "classes_", ()))
+        method = "predict_proba" if n_classes else "predict"
+        X = self._ordered_columns(X)
+        return ask(self.members_, method, X, n_classes=n_classes, budget=self.predict_budget)
+
+    def _join(self, answers: Answers, vote: Vote) -> np.ndarray:
+        """The vote of the members that answered; the weights of absent ones are spread over the others in
+        proportion."""
+        if answers.alive is None:
+            return vote(answers.outputs, self.vote_weights_)
+        owner, n_members = type(self).__name__, len(self.members_)
+        warn_left_out(owner, answers.reasons)
+        out = np.empty(answers.outputs.shape[1:])
+        patterns, which = np.unique(answers.alive, axis=1, return_inverse=True)
+        for number, pattern in enumerate(patterns.T):
+            present, rows = np.flatnonzero(pattern), np.flatnonzero(which.ravel() == number)
+            require_quorum(len(present), needed(self.quorum, n_members, owner), answers.reasons, n_members)
+            out[rows] = vote(answers.outputs[np.ix_(present, rows)], _normalised(self.vote_weights_[present]))
+        return out
 
     def _given_weights(self, n_members: int) -> np.ndarray:
         if self.weights is None:
@@ -78,8 +126,12 @@ class _Voting(MembersMixin):
     def _params_spec(self) -> Spec:
         spec = {name: value for name, value in self.get_params(deep=False).items() if name not in ("members", "folds")}
         if not isinstance(self.weights, str | None):
-            spec["weights"] = [float(value) for value in self.weights]
-        return {**spec, "members": [name for name, _ in self.members], "folds": splitter_spec(self.folds)}
+            spec["weights"] = self.vote_weights_.tolist()
+        return {
+            **spec,
+            "members": [name for name, _ in self.members if name in self.members_],
+            "folds": splitter_spec(self.folds),
+        }
 
     @classmethod
     def _from_params_spec(cls, spec: Spec, children: dict[str, Any]) -> Any:
@@ -88,10 +140,15 @@ class _Voting(MembersMixin):
         return super()._from_params_spec(params, children)
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
-        return {"members": list(self.members_)}, {"weights": self.vote_weights_}, self._member_states()
+        return (
+            {"members": list(self.members_), "failures": self.failures_},
+            {"weights": self.vote_weights_},
+            self._member_states(),
+        )
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
         self._restore_members(spec["members"], children)
+        self.failures_ = {str(name): str(reason) for name, reason in spec["failures"].items()}
         weights = arrays["weights"]
         if weights.shape != (len(self.members_),) or weights.dtype.kind != "f" or not np.isfinite(weights).all():
             raise InvalidState(f"The stored {type(self).__name__} must have one finite weight per member.")
@@ -107,9 +164,11 @@ class VotingClassifier(_Voting, ClassifierPredictor):
     ----------
     members : list of (name, classifier).
     voting : "soft" or "hard". With "hard", ``predict_proba`` gives the share of the weight behind each class.
-    weights : None (equal), one number per member, or "performance": in proportion to each member's out-of-fold skill
-        over the base rate's log loss.
-    folds : the splitter for "performance".
+    weights : None (equal), one number per member, or searched on out-of-fold predictions and then pulled towards
+        equal as far as walking forward says: "performance" (in proportion to each member's skill over the base rate),
+        "simplex" (the non-negative weights of least loss) or "greedy" (Caruana's selection with replacement, bagged).
+    folds : the splitter for searched weights.
+    quorum, fit_budget, predict_budget : of ``StackingClassifier``; an absent member's weight is spread over the others.
     validation_fraction : share of the newest rows that a member with early stopping watches, where label ends are
         known.
     n_jobs : folds of a member fitted at once.
@@ -131,6 +190,9 @@ class VotingClassifier(_Voting, ClassifierPredictor):
         voting: Literal["soft", "hard"] = "soft",
         weights: Weights = None,
         folds: Any = None,
+        quorum: float | int = 0.5,
+        fit_budget: float | None = None,
+        predict_budget: float | None = None,
         validation_fraction: float = 0.15,
         n_jobs: int = 1,
     ):
@@ -138,6 +200,9 @@ class VotingClassifier(_Voting, ClassifierPredictor):
         self.voting = voting
         self.weights = weights
         self.folds = folds
+        self.quorum = quorum
+        self.fit_budget = fit_budget
+        self.predict_budget = predict_budget
         self.validation_fraction = validation_fraction
         self.n_jobs = n_jobs
 
@@ -171,10 +236,7 @@ class VotingClassifier(_Voting, ClassifierPredictor):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (soft) or shares of the vote (hard), (n, n_classes)."""
-        check_fitted(self)
-        answers = ask(self.members_, "predict_proba", self._ordered_columns(X))
-        vote = combine.soft_vote if self.voting == "soft" else combine.hard_vote
-        return vote(answers, self.vote_weights_)
+        return self._join(self._ask(X), combine.soft_vote if self.voting == "soft" else combine.hard_vote)
 
 
 class VotingRegressor(_Voting, RegressorPredictor):
@@ -186,12 +248,18 @@ class VotingRegressor(_Voting, RegressorPredictor):
         *,
         weights: Weights = None,
         folds: Any = None,
+        quorum: float | int = 0.5,
+        fit_budget: float | None = None,
+        predict_budget: float | None = None,
         validation_fraction: float = 0.15,
         n_jobs: int = 1,
     ):
         self.members = members
         self.weights = weights
         self.folds = folds
+        self.quorum = quorum
+        self.fit_budget = fit_budget
+        self.predict_budget = predict_budget
         self.validation_fraction = validation_fraction
         self.n_jobs = n_jobs
 
@@ -222,13 +290,14 @@ class VotingRegressor(_Voting, RegressorPredictor):
 
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,)."""
-        check_fitted(self)
-        return self.vote_weights_ @ ask(self.members_, "predict", self._ordered_columns(X))
+        return self._join(self._ask(X), _mean)
 
 
-def _from_performance(outputs: np.ndarray, target: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
-    if n_classes:
-        return performance_weights(log_losses(outputs, target, weight), base_rate_loss(target, n_classes, weight))
-    error = np.average((outputs - target) ** 2, axis=1, weights=weight)
-    mean = np.average(target, weights=weight)
-    return performance_weights(error, float(np.average((target - mean) ** 2, weights=weight)))
+def _normalised(weights: np.ndarray) -> np.ndarray:
+    """Weights summing to 1; equal where nobody with a weight is left."""
+    total = float(weights.sum())
+    return weights / total if total > 0.0 else np.full(len(weights), 1.0 / len(weights))
+
+
+def _mean(outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.asarray(weights @ outputs)

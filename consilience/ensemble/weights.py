@@ -1,11 +1,26 @@
-"""Weights of a vote from how the members did out of fold."""
+"""Weights on the simplex, searched on out-of-fold predictions: pure functions on arrays.
+
+For classes only the probability that each member gave to the class that came matters: ``picked`` (n_members, n). For
+values ``outputs`` (n_members, n) and ``target`` (n,). ``sample_weight`` is (n,) everywhere.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
+from scipy.optimize import minimize
+
+FLOOR = 1e-6  # the least probability that counts, so that one certain mistake does not decide everything
+
+MeanLoss = Callable[[np.ndarray], np.ndarray]
 
 
-def log_losses(proba: np.ndarray, codes: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-    """Mean log loss of each member, (n_members,), from proba (n_members, n, n_classes) and codes (n,)."""
-    picked = np.clip(proba[:, np.arange(len(codes)), codes], 1e-12, None)
+def picked_probabilities(proba: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(n_members, n) from proba (n_members, n, n_classes) and codes (n,)."""
+    return np.maximum(proba[:, np.arange(len(codes)), codes], FLOOR)
+
+
+def log_losses(picked: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Mean log loss of each member, (n_members,)."""
     return -np.average(np.log(picked), axis=1, weights=sample_weight)
 
 
@@ -20,7 +35,8 @@ def performance_weights(losses: np.ndarray, baseline: float) -> np.ndarray:
     skill = np.maximum(baseline - losses, 0.0)
     if skill.sum() == 0.0:
         return np.full(len(losses), 1.0 / len(losses))
-    return skill / skill.sum()
+    weights: np.ndarray = skill / skill.sum()
+    return weights
 
 
 def base_rate_loss(codes: np.ndarray, n_classes: int, sample_weight: np.ndarray) -> float:
@@ -28,3 +44,122 @@ def base_rate_loss(codes: np.ndarray, n_classes: int, sample_weight: np.ndarray)
     share = np.bincount(codes, sample_weight, n_classes) / sample_weight.sum()
     share = share[share > 0]
     return float(-(share * np.log(share)).sum())
+
+
+def simplex_weights(picked: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Non-negative weights summing to 1 whose mixture has the least log loss, by SLSQP; a convex problem."""
+    share = sample_weight / sample_weight.sum()
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        mixed = np.maximum(w @ picked, FLOOR)
+        return -float(share @ np.log(mixed)), -(picked @ (share / mixed))
+
+    return _on_simplex(loss, len(picked))
+
+
+def simplex_weights_of_values(outputs: np.ndarray, target: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Non-negative weights summing to 1 whose mean has the least squared error, by SLSQP."""
+    share = sample_weight / sample_weight.sum()
+    scale = max(float(share @ (target - share @ target) ** 2), 1e-300)
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        error = w @ outputs - target
+        return float(share @ error**2) / scale, 2.0 * (outputs @ (share * error)) / scale
+
+    return _on_simplex(loss, len(outputs))
+
+
+def _on_simplex(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], n_members: int) -> np.ndarray:
+    found = minimize(
+        loss,
+        np.full(n_members, 1.0 / n_members),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * n_members,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": np.ones_like},
+        options={"ftol": 1e-9, "maxiter": 200},
+    )
+    weights = np.maximum(found.x, 0.0)
+    return np.asarray(weights / weights.sum())
+
+
+def greedy_weights(
+    predictions: np.ndarray,
+    mean_losses: MeanLoss,
+    *,
+    n_rounds: int = 25,
+    n_bags: int = 10,
+    bag_fraction: float = 0.5,
+    random_state: int = 0,
+) -> np.ndarray:
+    """Caruana's ensemble selection: add whichever member helps most, with replacement; mean over bags of members.
+
+    Parameters
+    ----------
+    predictions : (n_members, n), averaged over the selected members.
+    mean_losses : of several candidate averages (m, n), an array (m,); see ``log_loss_of`` and ``squared_loss_of``.
+    n_rounds : selections per bag. n_bags, bag_fraction : random subsets of the members that may be selected.
+
+    References
+    ----------
+    Caruana et al., *Ensemble selection from libraries of models* (2004).
+    """
+    rng = np.random.default_rng(random_state)
+    n_members = len(predictions)
+    size = max(1, round(bag_fraction * n_members)) if n_members > 2 else n_members
+    counts = np.zeros(n_members)
+    for _ in range(n_bags):
+        bag = np.sort(rng.choice(n_members, size, replace=False))
+        counts[bag] += _select(predictions[bag], mean_losses, n_rounds)
+    weights: np.ndarray = counts / counts.sum()
+    return weights
+
+
+def _select(predictions: np.ndarray, mean_losses: MeanLoss, n_rounds: int) -> np.ndarray:
+    """How often each member is selected, stopping at the round with the least loss."""
+    total, best, chosen = np.zeros(predictions.shape[1]), (np.inf, 0), []
+    for number in range(1, n_rounds + 1):
+        losses = mean_losses((total + predictions) / number)
+        member = int(losses.argmin())
+        chosen.append(member)
+        total = total + predictions[member]
+        if losses[member] < best[0] - 1e-9:
+            best = (float(losses[member]), number)
+    return np.bincount(chosen[: best[1]], minlength=len(predictions)) / max(best[1], 1)
+
+
+def log_loss_of(sample_weight: np.ndarray) -> MeanLoss:
+    """Mean log loss of averages of picked probabilities."""
+    share = sample_weight / sample_weight.sum()
+    return lambda mixed: -(np.log(mixed) @ share)
+
+
+def squared_loss_of(target: np.ndarray, sample_weight: np.ndarray) -> MeanLoss:
+    """Mean squared error of averages of values."""
+    share = sample_weight / sample_weight.sum()
+    return lambda mixed: ((mixed - target) ** 2) @ share
+
+
+def diverse_members(errors: np.ndarray, losses: np.ndarray, max_correlation: float = 0.95) -> np.ndarray:
+    """Positions of the members to keep: from the best on, each whose errors follow no kept member's too closely.
+
+    Parameters
+    ----------
+    errors : (n_members, n), such as outcome minus probability. losses : (n_members,) to rank them.
+    """
+    correlation = np.corrcoef(errors) if len(errors) > 1 else np.ones((1, 1))
+    kept: list[int] = []
+    for member in np.argsort(losses, kind="stable").tolist():
+        if all(correlation[member, other] <= max_correlation for other in kept):
+            kept.append(member)
+    return np.sort(np.array(kept))
+
+
+def shrink_to_equal(weights: np.ndarray, strength: float) -> np.ndarray:
+    """Between the weights (strength 0) and equal weights (strength 1).
+
+    >>> shrink_to_equal(np.array([1.0, 0.0]), 0.5)
+    array([0.75, 0.25])
+    """
+    mixed: np.ndarray = (1.0 - strength) * weights + strength / len(weights)
+    return mixed

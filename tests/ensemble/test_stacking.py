@@ -109,7 +109,7 @@ def test_explain_sums_to_the_prediction():
     stack, X, _ = fitted()
     said = stack.explain(X)
     log_odds = np.log(said.proba[:, 1] / said.proba[:, 0])
-    np.testing.assert_allclose(said.base + said.contributions[:, :, 0].sum(axis=0), log_odds, atol=1e-9)
+    np.testing.assert_allclose(said.base[:, 0] + said.contributions[:, :, 0].sum(axis=0), log_odds, atol=1e-9)
     np.testing.assert_array_equal(said.prediction, stack.predict(X))
     frame = said.frame(X.index)
     assert frame.index.equals(X.index) and {"prediction", "confidence", "from_free"} <= set(frame.columns)
