@@ -7,13 +7,15 @@ import numpy as np
 from consilience.base import invalid
 from consilience.kernels import _lorentzian_scan, _lorentzian_tree
 from consilience.kernels._lorentzian_lanes import GROUP, LANES
-from consilience.kernels.lorentzian_input import count, in_chunks, matrix, threads
+from consilience.kernels.lorentzian_input import count, in_chunks, matrix, share, threads
 from consilience.kernels.lorentzian_tree import split
 
 _SPARE = 2  # candidates beyond k: with fewer, near-ties go through a second scan; with more, each query costs more
 _TREE_FROM = 8192  # rows; below it a scan of everything is too quick to improve on
 _WORTH_PRUNING = 0.75  # of all blocks visited: a visit by choice costs a little more than one in passing
+_WORTH_GROUPING = 0.2  # of all blocks visited: then even a single query, which fills a group alone, gains
 _CHUNK = 1024  # queries that are answered together
+_SAMPLE = 64  # groups of queries from which the tree's worth and an approximate search's reach are learnt
 
 
 class LorentzianIndex:
@@ -59,48 +61,64 @@ class LorentzianIndex:
         self._blocks = _aligned((-(-n // LANES), d, LANES))
         self._pack()
         self._boxes = self._make_boxes() if tree else None
-        self.method_ = "tree" if tree and (method == "tree" or self._visited() < _WORTH_PRUNING) else "brute"
+        self._share = self._visited() if tree else 1.0
+        self.method_ = "tree" if tree and (method == "tree" or self._share < _WORTH_PRUNING) else "brute"
+        self._shrinks: dict[tuple[int, float], float] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and features of the reference."""
         return self.reference.shape[0], self.reference.shape[1]
 
-    def query(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def query(self, queries: Any, k: int, *, recall: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest reference rows of every query, nearest first; equal distances in the order of the rows.
 
         Parameters
         ----------
         queries : (m, d).
         k : from 1 to the number of reference rows.
+        recall : None is exact. A share in (0, 1) allows to miss the rest of the true neighbours, on average over
+            queries like the reference's rows; distances stay exact. Small references are searched exactly all the same.
 
         Returns
         -------
         distances (m, k) float64, indices (m, k) int64 into the reference.
         """
         n, d = self.shape
-        rows = matrix(queries, "queries", "LorentzianIndex.query", d)
-        k = count(k, "k", "LorentzianIndex.query", n, ", the number of reference rows")
+        owner = "LorentzianIndex.query"
+        rows = matrix(queries, "queries", owner, d)
+        k = count(k, "k", owner, n, ", the number of reference rows")
+        shrink = 1.0 if recall is None else self._shrink(k, share(recall, "recall", owner))
         distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
-        pruned = self.method_ == "tree" and len(rows) >= GROUP
+        grouped = len(rows) >= GROUP or self._share < _WORTH_GROUPING
+        pruned = grouped and (shrink < 1.0 or self.method_ == "tree")
         order, homes = self._by_home(rows) if pruned else (np.arange(len(rows)), None)
 
         def work(start: int, stop: int) -> None:
             for first in range(start, stop, _CHUNK):
                 part = slice(first, min(stop, first + _CHUNK))
-                self._answer(rows, order[part], None if homes is None else homes[part], distances, indices)
+                self._answer(rows, order[part], None if homes is None else homes[part], shrink, distances, indices)
 
         in_chunks(work, len(rows), float(len(rows)) * n * d, self.n_threads)
         return distances, indices
 
     def _answer(
-        self, rows: np.ndarray, wanted: np.ndarray, homes: np.ndarray | None, distances: np.ndarray, indices: np.ndarray
+        self,
+        rows: np.ndarray,
+        wanted: np.ndarray,
+        homes: np.ndarray | None,
+        shrink: float,
+        distances: np.ndarray,
+        indices: np.ndarray,
     ) -> None:
         """Fill the wanted rows of distances and indices; homes (one per wanted row) are the blocks they fall into."""
         prepared = self.reference, self._order, self._center
-        keys, places, _ = self._candidates(rows, wanted, homes, min(distances.shape[1] + _SPARE, len(self._order)))
+        n_candidates = min(distances.shape[1] + _SPARE, len(self._order))
+        keys, places, _ = self._candidates(rows, wanted, homes, n_candidates, shrink)
         proven = np.empty(len(wanted), bool)
         _lorentzian_scan.settle(*prepared, rows, wanted, keys, places, distances, indices, proven)
+        if shrink < 1.0:
+            proven |= np.isfinite(distances[wanted, -1])  # near enough is enough, as long as there are k
         if not proven.all():
             _lorentzian_scan.search_again(*prepared, self._blocks, rows, wanted[~proven], distances, indices)
 
@@ -108,7 +126,7 @@ class LorentzianIndex:
         self, rows: np.ndarray, wanted: np.ndarray, homes: np.ndarray | None, n_candidates: int, shrink: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Keys and places of the candidates of the wanted queries, and the number of visits to blocks."""
-        group = GROUP if len(wanted) >= GROUP else 1
+        group = GROUP if len(wanted) >= GROUP or homes is not None else 1
         grouped = np.empty((-(-len(wanted) // group), rows.shape[1], group), np.float32)
         _lorentzian_scan.group_queries(rows, wanted, self._center, group, grouped)
         n_lanes = len(grouped) * group
@@ -116,7 +134,7 @@ class LorentzianIndex:
         places = np.zeros((n_lanes, n_candidates), np.int32)
         limits = np.full(n_lanes, np.inf, np.float32)
         limits[len(wanted) :] = -1.0  # those that only fill up the last group keep nothing
-        if homes is None or group == 1:
+        if homes is None:
             _lorentzian_scan.scan(self._blocks, grouped, limits, keys, places)
             return keys, places, len(self._blocks) * len(grouped)
         near = np.concatenate([homes, np.repeat(homes[-1:], n_lanes - len(homes))])
@@ -146,13 +164,45 @@ class LorentzianIndex:
         _lorentzian_tree.make_boxes(self._blocks, boxes)
         return boxes
 
-    def _visited(self) -> float:
-        """The share of blocks that 64 queries, taken from the reference itself, visit."""
+    def _sample(self) -> np.ndarray:
+        """Places of rows to try as queries: groups from all over the reference, each from within one block."""
         n = len(self._order)
-        starts = np.linspace(0, n - 1, 16).astype(np.int64)
-        places = np.minimum(starts[:, None] + np.arange(GROUP) * (LANES // 4), n - 1).ravel()
-        visited = self._candidates(self.reference, self._order[places], places // LANES, min(n, 8 + _SPARE))[2]
-        return visited / (len(starts) * len(self._blocks))
+        starts = np.linspace(0, n - 1, min(_SAMPLE, n)).astype(np.int64) // LANES * LANES
+        return np.minimum(starts[:, None] + np.arange(GROUP) * (LANES // GROUP), n - 1).ravel()
+
+    def _visited(self) -> float:
+        """The share of blocks that queries taken from the reference itself visit."""
+        places = self._sample()
+        n_candidates = min(len(self._order), 8 + _SPARE)
+        visits = self._candidates(self.reference, self._order[places], places // LANES, n_candidates)[2]
+        return visits * GROUP / (len(places) * len(self._blocks))
+
+    def _shrink(self, k: int, recall: float) -> float:
+        """How much earlier than exactly to call a box too far, learnt on rows of the reference (which skip themselves).
+
+        The margin allows for the sample's error and for queries unlike the reference. Each row finds itself too, so one
+        neighbour more than k is asked for.
+        """
+        n = len(self._order)
+        if self._splits is None or k + 1 >= n // 8:
+            return 1.0
+        if (k, recall) not in self._shrinks:
+            places = self._sample()
+            rows, homes = self._order[places], places // LANES
+            shape = (n, k + 1)
+            exact = np.empty(shape), np.empty(shape, np.int64)
+            self._answer(self.reference, rows, None, 1.0, *exact)
+            wanted = recall + 0.3 * (1.0 - recall)
+            low, high = 0.0, 1.0
+            for _ in range(7):
+                middle = 0.5 * (low + high)
+                tried = np.empty(shape), np.empty(shape, np.int64)
+                self._answer(self.reference, rows, homes, middle, *tried)
+                # By distance rather than by row: an equally near row is as good. The row itself is always found.
+                found = (tried[0][rows] <= exact[0][rows, -1:]).sum() - len(rows)
+                low, high = (low, middle) if found >= wanted * k * len(rows) else (middle, high)
+            self._shrinks[k, recall] = high
+        return self._shrinks[k, recall]
 
     def _float32(self, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

@@ -51,6 +51,13 @@ def count(value: Any, parameter: str, owner: str, at_most: int | None = None, wh
     return int(value)
 
 
+def share(value: Any, parameter: str, owner: str) -> float:
+    """``value`` as a number strictly between 0 and 1."""
+    if isinstance(value, bool) or not isinstance(value, float | np.floating) or not 0.0 < value < 1.0:
+        raise invalid(parameter, owner, "a number between 0 and 1, both excluded", value)
+    return float(value)
+
+
 def threads(n_threads: Any, owner: str) -> int:
     """The number of threads to use at most: all that Numba may use (joblib's workers lower it) unless one is given."""
     if n_threads is None or n_threads == -1:
