@@ -72,6 +72,8 @@ def write(part: Part, folder: Path, native: Mapping[str, bytes] | None = None) -
     """
     arrays: list[np.ndarray] = []
     tree = _describe(part.state, arrays, root=True)
+    if (total := sum(array.nbytes for array in arrays)) > LIMITS.total_bytes // 2:
+        raise InvalidState(f"{part.state.kind} has {total} bytes of arrays; the limit is {LIMITS.total_bytes // 2}.")
     packed, places = checkpoint.pack(arrays)
     spec = {"format": 1, "tree": tree, "places": places, "sizes": checkpoint.describe(packed)}
     try:

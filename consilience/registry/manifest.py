@@ -27,7 +27,7 @@ class Limits:
     nodes : states in one tree.
     """
 
-    total_bytes: int = 4 << 30
+    total_bytes: int = 1 << 30
     spec_bytes: int = 8 << 20
     files: int = 256
     depth: int = 48
@@ -64,6 +64,9 @@ def verify_folder(folder: Path, digest: str, manifest_sha256: str | None, limits
         present = _regular_files(folder, limits)
     except OSError as error:
         raise DamagedArtifact(f"Artifact {short} cannot be read ({error.strerror or error}).") from error
+    total = sum(path.lstat().st_size for path in present.values())
+    if total > limits.total_bytes:
+        raise DamagedArtifact(f"Artifact {short} has {total} bytes; the limit is {limits.total_bytes}.")
     path = present.pop(MANIFEST, None)
     if path is None:
         raise DamagedArtifact(f"Artifact {short} has no manifest.")
@@ -87,15 +90,12 @@ def _check_manifest(manifest: Any, digest: str, limits: Limits) -> dict[str, lis
     files, children = manifest.get("files"), manifest.get("children")
     if manifest.get("digest") != digest or not isinstance(files, dict) or not isinstance(children, list):
         raise DamagedArtifact(f"Artifact {digest[:12]}: the manifest belongs to another artifact.")
-    total = 0
     for name, entry in files.items():
         match entry:
             case [int(size), str()] if size >= 0 and not isinstance(size, bool):
-                total += size
+                pass
             case _:
                 raise DamagedArtifact(f"Artifact {digest[:12]}: the manifest's entry {name!r:.80} is malformed.")
-    if total > limits.total_bytes:
-        raise DamagedArtifact(f"Artifact {digest[:12]} declares {total} bytes; the limit is {limits.total_bytes}.")
     return files
 
 
