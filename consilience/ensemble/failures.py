@@ -10,6 +10,7 @@ import numpy as np
 
 from consilience.base import ConsilienceError, invalid
 from consilience.ensemble.deadline import TooSlow, within
+from consilience.ensemble.newest import NewestRows
 
 
 class QuorumNotMet(ConsilienceError, RuntimeError):
@@ -36,8 +37,16 @@ class Answers:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def ask(members: Mapping[str, Any], method: str, X: Any, *, n_classes: int = 0, budget: float | None = None) -> Answers:
-    """Ask every member about the same X, each within ``budget`` seconds.
+def ask(
+    members: Mapping[str, Any],
+    method: str,
+    X: Any,
+    *,
+    n_classes: int = 0,
+    budget: float | None = None,
+    newest: NewestRows | None = None,
+) -> Answers:
+    """Ask every member about the same X, each within ``budget`` seconds; or about the newest rows only.
 
     A member is absent when it raises, takes too long, or answers in another shape; and for the rows in which it answers
     with NaN or with something that is no distribution over the classes.
@@ -48,14 +57,17 @@ def ask(members: Mapping[str, Any], method: str, X: Any, *, n_classes: int = 0, 
     """
     if not hasattr(X, "__len__"):  # something that becomes an array only when it is asked to
         X = np.asarray(X)
-    n_rows = len(X)
+    n_rows = len(X) if newest is None else newest.n
     shape = (n_rows, n_classes) if n_classes else (n_rows,)
     answers: list[np.ndarray | None] = []
     reasons: dict[str, str] = {}
     errors: list[Exception] = []
     for name, member in members.items():
         try:
-            answer = np.asarray(within(budget, _Call(member, method, X), member), dtype=np.float64)
+            rows = X if newest is None else newest.of(member)
+            answer = np.asarray(within(budget, _Call(member, method, rows), member), dtype=np.float64)
+            if newest is not None and len(answer) == len(rows):
+                answer = answer[-n_rows:]
         except Exception as error:
             reasons[name] = f"{type(error).__name__}: {error}"
             errors += [] if isinstance(error, TooSlow) else [error]

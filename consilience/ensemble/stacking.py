@@ -23,6 +23,7 @@ from consilience.ensemble.evidence import Evidence, gather
 from consilience.ensemble.explanation import Explanation
 from consilience.ensemble.failures import Answers, ask, needed, require_quorum, warn_left_out
 from consilience.ensemble.members import MembersMixin, NamedMembers, OnMember, check_fitted, out_of_fold_of
+from consilience.ensemble.newest import NewestRows
 from consilience.ensemble.pool import Pool
 from consilience.ensemble.regimes import filtered, regimes_out_of_fold
 from consilience.ensemble.shrinkage import Walk, fit_pool, fit_pool_before, walk_forward
@@ -143,17 +144,18 @@ class _Stacking(MembersMixin):
 
     # -- predicting --------------------------------------------------------------------------------------------
 
-    def _ask(self, X: Any) -> tuple[Answers, np.ndarray | None]:
-        """Every member's answer, and the filtered regimes."""
+    def _ask(self, X: Any, n: int | None = None) -> tuple[Answers, np.ndarray | None]:
+        """Every member's answer, and the filtered regimes; of the newest n rows only where n is given."""
         check_fitted(self)
         X = self._ordered_columns(X)
         n_classes = self._n_classes()
+        newest = None if n is None else NewestRows(X, n)
         method = "predict_proba" if n_classes else "predict"
-        answers = ask(self.members_, method, X, n_classes=n_classes, budget=self.predict_budget)
-        return answers, self._filtered(X)
-
-    def _filtered(self, X: Any) -> np.ndarray | None:
-        return None if self.regime_model_ is None else filtered(self.regime_model_, X)[:, self.regime_order_]
+        answers = ask(self.members_, method, X, n_classes=n_classes, budget=self.predict_budget, newest=newest)
+        if self.regime_model_ is None:
+            return answers, None
+        rows = X if newest is None else newest.of(self.regime_model_)
+        return answers, filtered(self.regime_model_, rows)[-answers.outputs.shape[1] :, self.regime_order_]
 
     def _n_classes(self) -> int:
         return len(getattr(self, "classes_", ()))
@@ -375,6 +377,14 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
         answers, regimes = self._ask(X)
         return self.combination_.combine(answers, regimes)
 
+    def predict_newest_proba(self, X: Any, n: int = 1) -> np.ndarray:
+        """Probabilities (n, n_classes) of the last n rows of one asset, as ``predict_proba(X)[-n:]`` but faster.
+
+        X : rows of one asset, with ``lookback`` rows before the last n; each member gets only as many as it needs.
+        """
+        answers, regimes = self._ask(X, n)
+        return self.combination_.combine(answers, regimes)
+
     def positions(self, X: Any) -> np.ndarray:
         """+1, 0 or −1 per row, (n,): 0 where the confidence is below ``confidence_threshold``."""
         return positions(self.predict_proba(X), self.confidence_threshold)
@@ -456,6 +466,11 @@ class StackingRegressor(_Stacking, RegressorPredictor):
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,); raises and warns as ``StackingClassifier.predict_proba`` does."""
         answers, regimes = self._ask(X)
+        return self.combination_.combine(answers, regimes)
+
+    def predict_newest(self, X: Any, n: int = 1) -> np.ndarray:
+        """Values (n,) of the last n rows of one asset; see ``StackingClassifier.predict_newest_proba``."""
+        answers, regimes = self._ask(X, n)
         return self.combination_.combine(answers, regimes)
 
     def explain(self, X: Any, *, coverage: float = 0.9) -> Explanation:

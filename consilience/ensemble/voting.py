@@ -11,6 +11,7 @@ from consilience.ensemble import combine
 from consilience.ensemble.evidence import gather
 from consilience.ensemble.failures import Answers, ask, needed, require_quorum, warn_left_out
 from consilience.ensemble.members import MembersMixin, NamedMembers, OnMember, check_fitted, out_of_fold_of
+from consilience.ensemble.newest import NewestRows
 from consilience.ensemble.splitters import restore_splitter, splitter_spec
 from consilience.ensemble.weight_search import SEARCHES, searched_weights
 from consilience.evaluation.label_intervals import label_intervals
@@ -85,12 +86,14 @@ class _Voting(MembersMixin):
         table = gather(tables, target, intervals, sample_weight, len(getattr(self, "classes_", ())))
         return dict(zip(table.names, searched_weights(table, self.weights).tolist())), reasons
 
-    def _ask(self, X: Any) -> Answers:
+    def _ask(self, X: Any, n: int | None = None) -> Answers:
+        """Every member's answer; of the newest n rows only where n is given."""
         check_fitted(self)
         n_classes = len(getattr(self, "classes_", ()))
         method = "predict_proba" if n_classes else "predict"
         X = self._ordered_columns(X)
-        return ask(self.members_, method, X, n_classes=n_classes, budget=self.predict_budget)
+        newest = None if n is None else NewestRows(X, n)
+        return ask(self.members_, method, X, n_classes=n_classes, budget=self.predict_budget, newest=newest)
 
     def _join(self, answers: Answers, vote: Vote) -> np.ndarray:
         """The vote of the members that answered; the weights of absent ones are spread over the others in
@@ -238,6 +241,10 @@ class VotingClassifier(_Voting, ClassifierPredictor):
         """Probabilities (soft) or shares of the vote (hard), (n, n_classes)."""
         return self._join(self._ask(X), combine.soft_vote if self.voting == "soft" else combine.hard_vote)
 
+    def predict_newest_proba(self, X: Any, n: int = 1) -> np.ndarray:
+        """``predict_proba(X)[-n:]`` for rows of one asset, each member getting only the rows that it needs."""
+        return self._join(self._ask(X, n), combine.soft_vote if self.voting == "soft" else combine.hard_vote)
+
 
 class VotingRegressor(_Voting, RegressorPredictor):
     """The weighted mean of the members' values; parameters as for ``VotingClassifier``, without ``voting``."""
@@ -291,6 +298,10 @@ class VotingRegressor(_Voting, RegressorPredictor):
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,)."""
         return self._join(self._ask(X), _mean)
+
+    def predict_newest(self, X: Any, n: int = 1) -> np.ndarray:
+        """``predict(X)[-n:]`` for rows of one asset, each member getting only the rows that it needs."""
+        return self._join(self._ask(X, n), _mean)
 
 
 def _normalised(weights: np.ndarray) -> np.ndarray:

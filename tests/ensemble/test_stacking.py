@@ -9,8 +9,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from consilience.base import InvalidInput, InvalidState, State, restore
 from consilience.boosting import LogisticClassifier, RidgeRegressor
-from consilience.ensemble import StackingClassifier, StackingRegressor
+from consilience.ensemble import StackingClassifier, StackingRegressor, VotingClassifier
 from consilience.evaluation import PurgedKFold, PurgedWalkForward, out_of_fold
+from consilience.kernels import HMMClassifier
 from tests.contracts.predictor import check_predictor, market
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
@@ -230,3 +231,18 @@ def test_member_lists_that_cannot_be_used(members):
 def test_nested_parameters_reach_the_members():
     stack = classifier().set_params(free__C=3.0)
     assert stack.get_params()["free__C"] == 3.0 and dict(stack.members)["free"].C == 3.0
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_the_newest_rows_alone_are_predicted_as_with_all(n):
+    X, y = market(400)
+    members = [("hmm", HMMClassifier(n_components=2, random_state=0)), ("free", LogisticClassifier())]
+    for ensemble in (StackingClassifier(members, FOLDS), VotingClassifier(members)):
+        ensemble.fit(X, y)
+        expected = ensemble.predict_proba(X)[-n:]
+        np.testing.assert_allclose(ensemble.predict_newest_proba(X, n), expected, atol=1e-6)
+        np.testing.assert_allclose(ensemble.predict_newest_proba(X[X.columns[::-1]], n), expected, atol=1e-6)
+    values = regressor().fit(X, X["f0"].to_numpy())
+    np.testing.assert_allclose(values.predict_newest(X, n), values.predict(X)[-n:], atol=1e-9)
+    with pytest.raises(InvalidInput, match="'n' parameter"):
+        ensemble.predict_newest_proba(X, 0)
