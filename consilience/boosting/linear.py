@@ -8,7 +8,7 @@ import pandas as pd
 from consilience.base import Arrays, ClassifierPredictor, InvalidState, RegressorPredictor, Spec, State
 from consilience.boosting.class_weights import row_weights, weighing_rows
 from consilience.boosting.parameters import CLASS_WEIGHT, CheckedParameters, Rule, integer, number
-from consilience.boosting.rows import read_rows
+from consilience.boosting.probabilities import probabilities
 
 
 class _LinearModel(CheckedParameters):
@@ -18,11 +18,13 @@ class _LinearModel(CheckedParameters):
     ----------
     coef_ : (n_outputs, d), on the scale of X as given.
     intercept_ : (n_outputs,).
+    mean_ : (d,), the weighted mean of each feature in training.
     scale_ : (d,), the weighted standard deviation of each feature in training; 1 for a constant one.
     """
 
     coef_: np.ndarray
     intercept_: np.ndarray
+    mean_: np.ndarray
     scale_: np.ndarray
 
     def _standardise(self, X: np.ndarray, weight: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -35,33 +37,60 @@ class _LinearModel(CheckedParameters):
         return centred / self.scale_, mean
 
     def _keep(self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray) -> None:
+        self.mean_ = mean
         self.coef_ = np.ascontiguousarray(np.atleast_2d(coef) / self.scale_)
         self.intercept_ = np.atleast_1d(intercept) - self.coef_ @ mean
 
     def _scores(self, X: Any) -> np.ndarray:
-        rows = read_rows(self, X, allow_nan=False)
+        rows = self._read_X(X)  # type: ignore[attr-defined]
         return np.asarray(rows @ self.coef_.T + self.intercept_)
 
     @property
     def feature_importances_(self) -> pd.Series:
         """Share of each feature by name, summing to 1: the size of its coefficient times its spread in training."""
         size = np.abs(self.coef_ * self.scale_).mean(axis=0)
+        index = pd.Index(self._feature_names(), name="feature")
+        return pd.Series(size / (size.sum() or 1.0), index=index, name="coefficient")
+
+    def _feature_names(self) -> list[str]:
         names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{i}" for i in range(len(size))]
-        return pd.Series(size / (size.sum() or 1.0), index=pd.Index(names, name="feature"), name="coefficient")
+        return [f"x{i}" for i in range(len(self.scale_))] if names is None else [str(name) for name in names]
+
+    def contributions(self, X: Any) -> pd.DataFrame:
+        """What each feature adds to each row's score: its coefficient times its distance from the training mean.
+
+        The columns are the features and last ``"mean"``, the score at the training mean; a row adds up to the score:
+        the log-odds of the second class, or the prediction. With more than two classes they are (class, feature).
+        """
+        rows = self._read_X(X)  # type: ignore[attr-defined]
+        parts = (rows - self.mean_)[:, None, :] * self.coef_
+        centre = np.broadcast_to(self.intercept_ + self.coef_ @ self.mean_, parts.shape[:2])
+        parts = np.concatenate([parts, centre[:, :, None]], axis=2)
+        names = [*self._feature_names(), "mean"]
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        if parts.shape[1] == 1:
+            return pd.DataFrame(parts[:, 0], index=index, columns=pd.Index(names, name="feature"))
+        labels = self.classes_.tolist()  # type: ignore[attr-defined]
+        columns = pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
+        return pd.DataFrame(parts.reshape(len(parts), -1), index=index, columns=columns)
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
-        return {}, {"coef": self.coef_, "intercept": self.intercept_, "scale": self.scale_}, {}
+        return {}, {"coef": self.coef_, "intercept": self.intercept_, "mean": self.mean_, "scale": self.scale_}, {}
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
         n_outputs, n_features = self._n_outputs(), self.n_features_in_  # type: ignore[attr-defined]
-        shapes = {"coef": (n_outputs, n_features), "intercept": (n_outputs,), "scale": (n_features,)}
+        shapes = {
+            "coef": (n_outputs, n_features),
+            "intercept": (n_outputs,),
+            "mean": (n_features,),
+            "scale": (n_features,),
+        }
         for name, shape in shapes.items():
             array = arrays[name]
             if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
                 raise InvalidState(f"The stored array {name!r} must be finite float64 of shape {shape}.")
-        self.coef_, self.intercept_, self.scale_ = arrays["coef"], arrays["intercept"], arrays["scale"]
+        self.coef_, self.intercept_ = arrays["coef"], arrays["intercept"]
+        self.mean_, self.scale_ = arrays["mean"], arrays["scale"]
 
     def _n_outputs(self) -> int:
         return 1
@@ -118,14 +147,7 @@ class LogisticClassifier(_LinearModel, ClassifierPredictor):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, n_classes)."""
-        scores = self._scores(X)
-        if scores.shape[1] == 1:
-            positive = 1.0 / (1.0 + np.exp(-scores[:, 0].clip(-700, 700)))
-            return np.stack([1.0 - positive, positive], axis=1)
-        scores -= scores.max(axis=1, keepdims=True)
-        np.exp(scores, out=scores)
-        scores /= scores.sum(axis=1, keepdims=True)
-        return scores
+        return probabilities(self._scores(X))
 
 
 class RidgeRegressor(_LinearModel, RegressorPredictor):

@@ -55,6 +55,10 @@ SEED = Rule("an integer from 0 to 2**31 - 1", lambda v: _is_integer(v) and 0 <= 
 THREADS = Rule(
     "a positive number of threads, -1 for all, or None", lambda v: v is None or (_is_integer(v) and (v == -1 or v >= 1))
 )
+CONSTRAINTS = Rule(
+    "None, a dictionary from feature name to -1, 0 or 1, or a sequence of those",
+    lambda v: v is None or isinstance(v, dict | list | tuple),
+)
 CLASS_WEIGHT = Rule(
     "None, 'balanced' or a dictionary from class to weight",
     lambda v: v is None or v == "balanced" or isinstance(v, dict),

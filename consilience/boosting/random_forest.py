@@ -78,6 +78,9 @@ class RandomForestClassifier(TreeClassifier):
         self.forest_ = read_sklearn(model.estimators_, len(self.classes_))
         self.history_ = {}
 
+    def _shown(self, parts: np.ndarray) -> np.ndarray:
+        return parts[:, :, 1:] if parts.shape[2] == 2 else parts  # the two shares sum to 1: the second says all
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, n_classes): the mean of the trees' class shares."""
         proba = self._raw(X)

@@ -8,7 +8,7 @@ import pandas as pd
 from consilience.base import Arrays, ClassifierPredictor, InvalidInput, InvalidState, RegressorPredictor, Spec, State
 from consilience.boosting.class_weights import row_weights, weighing_rows
 from consilience.boosting.parameters import CheckedParameters
-from consilience.boosting.rows import read_rows
+from consilience.boosting.probabilities import probabilities
 from consilience.kernels.forest import Forest
 
 IMPORTANCE_TYPES = ("gain", "split")
@@ -37,31 +37,63 @@ class _TreeModel(CheckedParameters):
         """Fit the library's own model and set ``forest_`` (and ``history_``, ``best_iteration_``)."""
         raise NotImplementedError
 
-    def _read_validation_rows(self, X: Any, y: Any) -> np.ndarray:
+    def _read_pair(self, X: Any, y: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and labels that came with fitted columns: a validation set, or more data."""
         values: np.ndarray = self._read_X(X, allow_nan=True)  # type: ignore[attr-defined]
-        if len(values) != len(y):
-            raise InvalidInput(f"validation has {len(values)} rows of X and {len(y)} of y.")
-        if pd.isna(np.asarray(y)).any():
-            raise InvalidInput("The y of validation contains NaN.")
-        return values
+        target = np.asarray(y)
+        if target.shape != (len(values),):
+            raise InvalidInput(f"{owner} has {len(values)} rows of X and y of the shape {target.shape}.")
+        if pd.isna(target).any():
+            raise InvalidInput(f"The y of {owner} contains NaN.")
+        return values, target
 
     def _forget(self) -> None:
         """What an earlier fit with a validation set left behind must not outlive it."""
         vars(self).pop("best_iteration_", None)
 
+    def _rows(self, X: Any) -> np.ndarray:
+        """X as the forest reads it, or an error that says what is wrong with it."""
+        rows: np.ndarray = self._read_X(X, allow_nan=True)  # type: ignore[attr-defined]
+        return rows
+
     def _raw(self, X: Any) -> np.ndarray:
         """The forest's raw outputs (n, n_outputs)."""
-        rows = read_rows(self, X, allow_nan=True)
+        rows = self._rows(X)
         return self.forest_.raw(rows)
+
+    def contributions(self, X: Any) -> pd.DataFrame:
+        """What each feature adds to each row's raw output: exact Shapley values of the trees (TreeSHAP), rows as in X.
+
+        The columns are the features and last ``"mean"``, the mean output over the training rows; a row adds up to the
+        raw output: log-odds of the second class for boosted classifiers, its probability for a forest, the prediction
+        for regressors. With more than two classes the columns are (class, feature).
+        """
+        rows = self._rows(X)
+        parts = self._shown(self.forest_.contributions(rows))
+        names = [*self._feature_names(), "mean"]
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        if parts.shape[2] == 1:
+            return pd.DataFrame(parts[:, :, 0], index=index, columns=pd.Index(names, name="feature"))
+        labels = self.classes_.tolist()  # type: ignore[attr-defined]
+        columns = pd.MultiIndex.from_product([labels, names], names=["class", "feature"])
+        return pd.DataFrame(parts.transpose(0, 2, 1).reshape(len(parts), -1), index=index, columns=columns)
+
+    def _shown(self, parts: np.ndarray) -> np.ndarray:
+        """Of the contributions (n, d + 1, n_outputs), the outputs that say all."""
+        return parts
+
+    def _feature_names(self) -> list[str]:
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            return [f"x{i}" for i in range(self.n_features_in_)]  # type: ignore[attr-defined]
+        return [str(name) for name in names]
 
     @property
     def feature_importances_(self) -> pd.Series:
         """Share of each feature by name, summing to 1: of all splits' gain or of their number (``importance_type``)."""
         kind = getattr(self, "importance_type", "gain")
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{i}" for i in range(self.n_features_in_)]  # type: ignore[attr-defined]
-        return pd.Series(self.forest_.importances(kind), index=pd.Index(names, name="feature"), name=kind)
+        index = pd.Index(self._feature_names(), name="feature")
+        return pd.Series(self.forest_.importances(kind), index=index, name=kind)
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
         spec, arrays = self.forest_.to_state()
@@ -98,13 +130,12 @@ class TreeClassifier(_TreeModel, ClassifierPredictor):
         self._grow(values, codes, weight, held_out)
         return self
 
-    def _read_validation(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        values = self._read_validation_rows(X, y)
-        labels = np.asarray(y).ravel()
+    def _read_validation(self, X: Any, y: Any, owner: str = "validation") -> tuple[np.ndarray, np.ndarray]:
+        values, labels = self._read_pair(X, y, owner)
         codes = np.searchsorted(self.classes_, labels).clip(0, len(self.classes_) - 1)
         unknown = self.classes_[codes] != labels
         if unknown.any():
-            raise InvalidInput(f"validation holds the class {labels[unknown].tolist()[0]!r}, which y does not have.")
+            raise InvalidInput(f"{owner} holds the class {labels[unknown].tolist()[0]!r}, which y does not have.")
         return values, codes
 
     def _n_outputs(self) -> int:
@@ -112,14 +143,7 @@ class TreeClassifier(_TreeModel, ClassifierPredictor):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, n_classes): the logistic function of the raw output for two classes, softmax for more."""
-        raw = self._raw(X)
-        if raw.shape[1] == 1:
-            positive = 1.0 / (1.0 + np.exp(-raw[:, 0].clip(-700, 700)))
-            return np.stack([1.0 - positive, positive], axis=1)
-        raw -= raw.max(axis=1, keepdims=True)
-        np.exp(raw, out=raw)
-        raw /= raw.sum(axis=1, keepdims=True)
-        return raw
+        return probabilities(self._raw(X))
 
 
 class TreeRegressor(_TreeModel, RegressorPredictor):
@@ -130,12 +154,14 @@ class TreeRegressor(_TreeModel, RegressorPredictor):
         self._check_parameters()
         values, target, weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         values, target, weight = weighing_rows(values, target, weight, type(self).__name__)
-        held_out = None
-        if validation is not None:
-            held_out = (self._read_validation_rows(*validation), np.asarray(validation[1], dtype=np.float64).ravel())
+        held_out = None if validation is None else self._read_validation(*validation)
         self._forget()
         self._grow(values, target, weight, held_out)
         return self
+
+    def _read_validation(self, X: Any, y: Any, owner: str = "validation") -> tuple[np.ndarray, np.ndarray]:
+        values, target = self._read_pair(X, y, owner)
+        return values, target.astype(np.float64)
 
     def predict(self, X: Any) -> np.ndarray:
         """The expected target of each row, (n,)."""

@@ -91,8 +91,8 @@ def test_missing_values_are_learnt_from(kind):
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_threads_do_not_change_the_model(kind):
-    X, y = market(3000, n_features=8)
-    one, two = (kind(n_estimators=60, n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))
+    X, y = market(1500, n_features=8)
+    one, two = (kind(n_estimators=15, n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 
@@ -137,7 +137,7 @@ def test_bad_validation_is_named(kind):
     X, y = market(100)
     for validation, words in [
         ((X, y + 1), "class 2"),
-        ((X[:50], y), "50 rows of X and 100 of y"),
+        ((X[:50], y), "50 rows of X and y of the shape"),
         ((X.drop(columns="f0"), y), "lacks the column 'f0'"),
         ((X, np.full(100, np.nan)), "validation contains NaN"),
     ]:
