@@ -215,7 +215,9 @@ def mutate(folder: Path, rng: random.Random) -> None:
         *[lambda action=action: action(folder, rng) for action in (resize, declare, compress, nest)],
     ]
     for _ in range(rng.choice([1, 1, 1, 2])):
-        with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        with contextlib.suppress(
+            ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, MemoryError
+        ):
             rng.choice(actions)()
 
 
