@@ -1,6 +1,6 @@
 """Intervals from the stationary block bootstrap, which keeps the dependence of neighbouring periods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,19 +56,15 @@ def _block_length(series: np.ndarray) -> float:
     if n < 10 or not np.any(np.abs(centred) > 1e-14 * np.abs(series).max()):
         return 1.0
     quiet = max(5, int(np.log10(n)))  # this many insignificant lags in a row end the search for dependence
-    furthest = min(int(np.ceil(np.sqrt(n))) + quiet, n - 1)
+    furthest = min(int(np.ceil(np.sqrt(n))) + quiet, n - 2)
     size = 2 ** int(np.ceil(np.log2(2 * n)))
     spectrum = np.abs(np.fft.rfft(centred, size)) ** 2
     covariance = np.fft.irfft(spectrum, size)[: furthest + 1] / n
     squares = np.cumsum(centred**2)
-    early, late = squares[-2 : -furthest - 2 : -1], squares[-1] - squares[:furthest]  # of the n - lag pairs' two sides
-    small = np.abs(covariance[1:]) * n < 2.0 * np.sqrt(np.log10(n) / n * early * late)
+    early, late = squares[n - 2 - np.arange(furthest)], squares[-1] - squares[:furthest]
+    small = np.abs(covariance[:-1]) * n < 2.0 * np.sqrt(np.log10(n) / n * early * late)
     runs = np.convolve(small, np.ones(quiet), "valid") == quiet
-    if runs.any():
-        last = max(int(np.argmax(runs)), 1)
-    else:
-        last = int(np.flatnonzero(~small)[-1]) + 1 if (~small).any() else 1
-    bandwidth = min(2 * last, furthest)
+    bandwidth = min(2 * max(int(np.argmax(runs)), 1), furthest) if runs.any() else furthest
     lags = np.arange(-bandwidth, bandwidth + 1)
     window = np.clip(2.0 * (1.0 - np.abs(lags) / bandwidth), 0.0, 1.0)
     weighted = window * covariance[np.abs(lags)]
@@ -101,6 +97,35 @@ def bootstrap_interval(
     return percentile_interval(
         float(statistic(values)), np.array([float(statistic(values[rows])) for rows in samples]), level
     )
+
+
+def bootstrap_metrics(
+    measure: Callable[[np.ndarray], Mapping[str, float]],
+    n_rows: int,
+    *,
+    steps: np.ndarray | None = None,
+    level: float = 0.95,
+    n_samples: int = 1000,
+    block_length: float = 1.0,
+    random_state: int = 0,
+) -> dict[str, Interval]:
+    """Percentile interval of every entry of ``measure(rows)``, a dictionary of metrics of the rows at those positions.
+
+    Parameters
+    ----------
+    n_rows : rows in all, in time order.
+    steps : (n_rows,) the step 0, 1, … of each row of a panel; whole steps are then resampled.
+    """
+    place = np.arange(n_rows) if steps is None else np.asarray(steps)
+    order = np.argsort(place, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
+    estimate = measure(np.arange(n_rows))
+    replicates: dict[str, list[float]] = {name: [] for name in estimate}
+    for sample in stationary_bootstrap(len(parts), block_length, n_samples, random_state):
+        drawn = measure(np.concatenate([parts[one] for one in sample]))
+        for name, values in replicates.items():
+            values.append(drawn.get(name, np.nan))
+    return {name: percentile_interval(estimate[name], np.array(replicates[name]), level) for name in estimate}
 
 
 def percentile_interval(estimate: float, replicates: np.ndarray, level: float = 0.95) -> Interval:

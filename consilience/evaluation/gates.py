@@ -258,7 +258,10 @@ class LatencyBudget:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The expected calibration error may be at most ``largest``."""
+    """The expected calibration error, less what chance alone gives so few labels, may be at most ``largest``.
+
+    Chance adds to the error of even perfect probabilities; independent parts add in squares, so it is taken off so.
+    """
 
     largest: float = 0.05
 
@@ -266,8 +269,11 @@ class Calibration:
         value = evidence.metrics.get("calibration_error")
         if value is None:
             return _unknown("calibration", "a calibration error")
-        reason = f"probabilities are off by {value:.3f} on average (at most {self.largest:g})."
-        return _limit("calibration", value, self.largest, reason)
+        noise = evidence.metrics.get("calibration_noise", 0.0)
+        own = max(value**2 - noise**2, 0.0) ** 0.5
+        chance = f" ({value:.3f} less {noise:.3f} by chance)" if noise else ""
+        reason = f"probabilities are off by {own:.3f} on average{chance}; at most {self.largest:g}."
+        return _limit("calibration", own, self.largest, reason)
 
 
 GATES: dict[str, type] = {

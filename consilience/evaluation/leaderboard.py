@@ -8,9 +8,11 @@ import numpy as np
 
 from consilience.base import InvalidInput, TimeAxis, time_axis
 from consilience.evaluation.bootstrap import Interval, optimal_block_length, percentile_interval, stationary_bootstrap
-from consilience.evaluation.classification import classification_metrics, log_losses, resampled_scores
+from consilience.evaluation.classification import calibration_noise, classification_metrics, log_losses
 from consilience.evaluation.out_of_fold import OutOfFold
-from consilience.evaluation.trading import StrategyReturns, positions, ratio, strategy_returns, trading_metrics
+from consilience.evaluation.resampled_scores import resampled_scores
+from consilience.evaluation.resampled_trading import resampled_trading
+from consilience.evaluation.trading import StrategyReturns, positions, strategy_returns, trading_metrics
 
 MAJORITY, BUY_AND_HOLD = "majority class", "buy and hold"
 
@@ -157,11 +159,16 @@ def _row(
     strategy = strategy_returns(ground.axis, ground.rows, position, ground.forward, **ground.trade)
     metrics = {} if proba is None else classification_metrics(ground.y, proba, ground.classes)
     metrics |= strategy_metrics(strategy)
-    replicates = {"sharpe": sharpe_replicates(strategy, ground.samples)}
+    replicates = strategy_replicates(strategy, ground.samples, ground.counts)
     losses = None
     if proba is not None:
         losses = np.bincount(ground.step, log_losses(ground.y, proba, ground.classes)) / np.bincount(ground.step)
         replicates |= resampled_scores(ground.y, proba, ground.classes, ground.step, ground.counts)
+        if proba.shape[1] == 2:
+            metrics["calibration_noise"] = noise = calibration_noise(proba[:, 1], horizon=strategy.horizon)
+            # Resampling adds as much chance again as the data already hold; independent parts add in squares.
+            resampled = replicates["calibration_error"]
+            replicates["calibration_error"] = np.sqrt(np.maximum(resampled**2 - noise**2, 0.0))
     intervals = {
         key: percentile_interval(metrics[key], values, ground.level)
         for key, values in replicates.items()
@@ -172,20 +179,28 @@ def _row(
     )
 
 
+# With overlapping label periods, ratios come from label-period returns and these from the equity of the split capital.
+_PATH = ("annual_return", "calmar", "max_drawdown", "max_drawdown_length")
+
+
 def strategy_metrics(strategy: StrategyReturns) -> dict[str, float]:
-    """The trading measures of one strategy: ratios from label-period returns, drawdowns from the equity."""
-    rate = strategy.periods_per_year
+    """The trading measures of one strategy."""
+    rate, horizon = strategy.periods_per_year, strategy.horizon
     metrics = trading_metrics(
         strategy.returns, periods_per_year=rate, turnover=strategy.turnover, exposure=strategy.exposure
     )
-    if strategy.horizon > 1:
-        path = trading_metrics(strategy.returns / strategy.horizon, periods_per_year=rate * strategy.horizon)
-        for name in ("annual_return", "calmar", "max_drawdown", "max_drawdown_length"):
-            metrics[name] = path[name]
+    if horizon > 1:
+        path = trading_metrics(strategy.returns / horizon, periods_per_year=rate * horizon)
+        metrics |= {name: path[name] for name in _PATH}
     return metrics
 
 
-def sharpe_replicates(strategy: StrategyReturns, samples: np.ndarray) -> np.ndarray:
-    """(b,) annualised Sharpe ratios of the resampled returns."""
-    drawn = strategy.returns[samples]
-    return ratio(drawn.mean(axis=1), drawn.std(axis=1, ddof=1)) * np.sqrt(strategy.periods_per_year)
+def strategy_replicates(strategy: StrategyReturns, samples: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """(b,) each trading measure in each bootstrap sample (b, t), given also as counts (b, t)."""
+    rate, horizon = strategy.periods_per_year, strategy.horizon
+    found = resampled_trading(strategy.returns, samples, periods_per_year=rate)
+    if horizon > 1:
+        path = resampled_trading(strategy.returns / horizon, samples, periods_per_year=rate * horizon)
+        found |= {name: path[name] for name in _PATH}
+    n = len(strategy.returns)
+    return found | {"turnover": counts @ strategy.turnover / n * rate, "exposure": counts @ strategy.exposure / n}

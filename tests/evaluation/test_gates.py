@@ -49,6 +49,7 @@ CASES = [
     ("latency", {"latency_ms": 300.0}, "fail"),
     ("calibration", {"metrics": {"calibration_error": 0.01}}, "pass"),
     ("calibration", {"metrics": {"calibration_error": 0.2}}, "fail"),
+    ("calibration", {"metrics": {"calibration_error": 0.07, "calibration_noise": 0.06}}, "pass"),
 ]  # fmt: skip
 
 

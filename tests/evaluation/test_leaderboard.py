@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from consilience.base import InvalidInput
 from consilience.evaluation import PurgedWalkForward, out_of_fold
 from consilience.evaluation.bootstrap import stationary_bootstrap
-from consilience.evaluation.classification import resampled_scores
+from consilience.evaluation.classification import classification_metrics
 from consilience.evaluation.leaderboard import BUY_AND_HOLD, MAJORITY, leaderboard
+from consilience.evaluation.resampled_scores import resampled_scores
 
 
 def market(n=600, edge=0.3, seed=0):
@@ -40,8 +41,11 @@ def test_every_entry_is_measured_on_the_rows_that_all_cover():
     assert "log_loss" not in board[3].metrics
     np.testing.assert_allclose(board[3].strategy.returns[1:], forward[301:])
     for row in board:
+        assert set(row.metrics) - set(row.intervals) <= {"calibration_noise"}
         for name, interval in row.intervals.items():
-            assert interval.lower <= row.metrics[name] <= interval.upper
+            assert interval.lower <= interval.upper
+            if name in ("log_loss", "auc", "accuracy", "brier", "sharpe", "annual_volatility", "win_rate"):
+                assert interval.lower <= row.metrics[name] <= interval.upper, name
 
 
 def test_resampled_scores_are_the_scores_of_the_resampled_rows():
@@ -53,11 +57,24 @@ def test_resampled_scores_are_the_scores_of_the_resampled_rows():
     found = resampled_scores(y, np.column_stack([1 - proba, proba]), np.array([0, 1]), step, counts)
     for number, sample in enumerate(samples):
         rows = (2 * sample[:, None] + np.arange(2)).ravel()
-        assert found["log_loss"][number] == pytest.approx(metrics.log_loss(y[rows], proba[rows]))
-        assert found["auc"][number] == pytest.approx(metrics.roc_auc_score(y[rows], proba[rows]))
-        assert found["brier"][number] == pytest.approx(metrics.brier_score_loss(y[rows], proba[rows]))
-        guess = proba[rows] > 0.5
-        assert found["accuracy"][number] == pytest.approx(metrics.accuracy_score(y[rows], guess))
+        own = classification_metrics(y[rows], np.column_stack([1 - proba, proba])[rows], np.array([0, 1]))
+        assert set(own) == set(found)
+        for name in set(own) - {"calibration_error"}:  # whose bins stay those of the whole sample
+            assert found[name][number] == pytest.approx(own[name], rel=1e-12, abs=1e-12), name
+    once = resampled_scores(y, np.column_stack([1 - proba, proba]), np.array([0, 1]), step, np.ones((1, 100)))
+    whole = classification_metrics(y, np.column_stack([1 - proba, proba]), np.array([0, 1]))
+    assert once["calibration_error"][0] == pytest.approx(whole["calibration_error"])
+
+
+def test_three_classes_are_resampled_too():
+    rng = np.random.default_rng(0)
+    y, proba, classes = rng.choice([-1, 0, 1], 90), rng.dirichlet([1, 1, 1], 90), np.array([-1, 0, 1])
+    found = resampled_scores(y, proba, classes, np.arange(90), np.ones((2, 90)))
+    own = classification_metrics(y, proba, classes)
+    own.pop("auc")
+    assert set(own) == set(found)
+    for name, value in own.items():
+        assert found[name][1] == pytest.approx(value, rel=1e-12), name
 
 
 def test_an_edge_shows_and_noise_does_not():
@@ -86,7 +103,7 @@ def test_three_classes_and_panels():
     y = rng.choice([-1, 0, 1], 200)
     board = leaderboard({"m": rng.dirichlet([1, 1, 1], 200)}, y, 0.01 * y, X=X, n_samples=30)
     assert len(board[0].strategy.returns) == 100 and len(board[0].losses) == 100
-    assert "auc" not in board[0].intervals and "log_loss" in board[0].intervals
+    assert "auc" in board[0].metrics and "auc" not in board[0].intervals and "log_loss" in board[0].intervals
     assert dataclasses.asdict(board[0])["name"] == "m" and "strategy" not in board[0].to_dict()
 
 
