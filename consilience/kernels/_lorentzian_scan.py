@@ -158,8 +158,9 @@ def settle(
     k = distances.shape[1]
     for place in range(wanted.shape[0]):
         q = wanted[place]
-        distances[q, :] = np.inf
-        indices[q, :] = _NO_ROW
+        for i in range(k):
+            distances[q, i] = np.inf
+            indices[q, i] = _NO_ROW
         worst = np.float32(0.0)
         found = 0
         for c in range(keys.shape[1]):
@@ -197,8 +198,9 @@ def search_again(
         exponent = distances[q, k - 1] * _MORE + error_bound(queries[q], center) + 1e-6
         filtered = np.log(START) + exponent < 88.0  # otherwise the limit is more than float32 holds
         limits[0] = START * np.exp(exponent) if filtered else 0.0
-        distances[q, :] = np.inf
-        indices[q, :] = _NO_ROW
+        for i in range(k):
+            distances[q, i] = np.inf
+            indices[q, i] = _NO_ROW
         for block in range(blocks.shape[0]):
             masks[0] = _ALL_LANES
             if filtered and not below1(flat, block * d * LANES, flat_asked, place * d, d, limits, 0, products, masks):

@@ -14,11 +14,10 @@ from consilience.kernels._lorentzian_scan import offer
 
 @njit(cache=True, nogil=True)
 def make_boxes(blocks: np.ndarray, boxes: np.ndarray) -> None:
-    """Fill boxes (n_box_blocks, d, 2, 64) with the least and greatest of each block (n_blocks, d, 64).
+    """Write into boxes (n_box_blocks, d, 2, 64) the least and greatest of each block (n_blocks, d, 64).
 
-    Missing rows are inf and do not count; boxes past the last block stay inf, which is never near.
+    Missing rows are inf and do not count; boxes past the last block stay as they are (inf, which is never near).
     """
-    boxes[:] = np.inf
     for block in range(blocks.shape[0]):
         for i in range(blocks.shape[1]):
             low, high = np.float32(np.inf), np.float32(-np.inf)
@@ -63,12 +62,13 @@ def pruned_scan(
     limits: np.ndarray,
     keys: np.ndarray,
     rows: np.ndarray,
-    shrink: float,
+    shrink: np.ndarray,
 ) -> int:
     """As ``scan`` for groups of four, skipping boxes; gives the number of blocks visited.
 
     homes : (n_groups · 4,) a block near each query, visited first.
-    shrink : 1 is exact; below it, a box counts as too far already at that fraction of the worst candidate's distance.
+    shrink : (1,) 1 is exact; below it, a box is too far already at that fraction of the worst candidate's distance. (As
+        an array, because LLVM would compile the whole loop once for each outcome of a comparison of a plain number.)
     """
     d = blocks.shape[1]
     flat, asked, flat_keys, flat_rows = blocks.reshape(-1), grouped.reshape(-1), keys.reshape(-1), rows.reshape(-1)
@@ -82,30 +82,33 @@ def pruned_scan(
     for group in range(grouped.shape[0]):
         first = GROUP * group
         _bound_all(boxes, grouped, group, bounds)
-        reach[:] = limits[first : first + GROUP]
+        for q in range(GROUP):
+            reach[q] = limits[first + q]
         # The homes give every query a limit; then outwards from them, 64 boxes at a time: near rows are stored nearby.
         middle = homes[first] // LANES
-        for step in range(-1, 2 * max(middle, n_parts - 1 - middle) + 1):
-            part = middle + (step + 1) // 2 if step % 2 else middle - step // 2
-            if step >= 0 and (part < 0 or part >= n_parts):
-                continue
-            waiting = np.uint64(0xF) if step < 0 else any_under4(bounds, part * LANES, stride, reach)
+        for step in range(-GROUP, 2 * max(middle, n_parts - 1 - middle) + 1):
+            if step < 0:
+                part = homes[first + GROUP + step] // LANES
+                waiting = np.uint64(1) << np.uint64(homes[first + GROUP + step] % LANES)
+            else:
+                part = middle + (step + 1) // 2 if step % 2 else middle - step // 2
+                if part < 0 or part >= n_parts:
+                    continue
+                waiting = any_under4(bounds, part * LANES, stride, reach)
             while waiting != np.uint64(0):
-                lane = lowest_bit(waiting)
+                block = part * LANES + lowest_bit(waiting)
                 waiting &= waiting - np.uint64(1)
-                block = homes[first + lane] if step < 0 else part * LANES + lane
-                near = step < 0 and bounds[block] < np.inf
+                near = False
                 for q in range(GROUP):
-                    near |= step >= 0 and bounds[q * stride + block] < reach[q]
+                    near |= bounds[q * stride + block] < reach[q]
+                    bounds[q * stride + block] = np.inf  # seen
                 if not near:
                     continue
                 visited += 1
-                for q in range(GROUP):
-                    bounds[q * stride + block] = np.inf
                 if below4(flat, block * d * LANES, asked, first * d, d, limits, first, products, masks):
                     offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, first)
                     for q in range(GROUP):
                         reach[q] = limits[first + q]
-                        if shrink < 1.0 and START < reach[q] < np.inf:
-                            reach[q] = START * (reach[q] / START) ** shrink
+                        if shrink[0] < 1.0 and START < reach[q] < np.inf:
+                            reach[q] = START * (reach[q] / START) ** shrink[0]
     return visited

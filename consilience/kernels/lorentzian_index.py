@@ -139,7 +139,7 @@ class LorentzianIndex:
             return keys, places, len(self._blocks) * len(grouped)
         near = np.concatenate([homes, np.repeat(homes[-1:], n_lanes - len(homes))])
         state = limits, keys, places
-        visited = _lorentzian_tree.pruned_scan(self._blocks, self._boxes, grouped, near, *state, shrink)
+        visited = _lorentzian_tree.pruned_scan(self._blocks, self._boxes, grouped, near, *state, np.array([shrink]))
         return keys, places, visited
 
     def _by_home(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,6 +161,7 @@ class LorentzianIndex:
     def _make_boxes(self) -> np.ndarray:
         n_blocks, d = self._blocks.shape[:2]
         boxes = _aligned((-(-n_blocks // LANES), d, 2, LANES))
+        boxes.fill(np.inf)
         _lorentzian_tree.make_boxes(self._blocks, boxes)
         return boxes
 
