@@ -1,14 +1,14 @@
 """Eight doubles at a time: a Numba type for one vector of LLVM's, with the few operations the HMM kernels need.
 
 Numba cannot vectorise a recursion over time, so the kernels run eight stretches of rows side by side, one per lane, and
-say so explicitly. LLVM cuts the vector into what the machine has. When the JIT is disabled the same kernels run on NumPy
-arrays of eight, through the twins at the end of this file.
+say so explicitly. LLVM cuts the vector into what the machine has. When the JIT is disabled the same kernels run on
+NumPy arrays of eight, through the twins at the end of this file.
 """
 
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
@@ -62,7 +62,7 @@ class _LanesModel(models.PrimitiveModel):
 def _binary(op: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
     @infer_global(op)
     class _Typing(ConcreteTemplate):
-        cases = [signature(_lanes, _lanes, _lanes)]
+        cases: ClassVar[list[Any]] = [signature(_lanes, _lanes, _lanes)]
 
     @lower_builtin(op, _lanes, _lanes)
     def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -166,7 +166,8 @@ def windowed_filter(
     for s in range(len(starts) - 1):
         for t in range(starts[s], starts[s + 1]):
             first = max(starts[s], t - window + 1)
-            for u in range(first, t + 1):
+            # up to the first full window, each row continues the filter of the row before
+            for u in range(t if t < starts[s] + window else first, t + 1):
                 total = 0.0
                 for j in range(k):
                     p = start[j]

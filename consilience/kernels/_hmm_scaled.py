@@ -2,8 +2,8 @@
 
 A *group* is eight *segments*, one per lane, all beginning at step t = 0. A segment owns the rows [low, high) of its
 steps; the steps before and after are neighbours' rows that let it forget an arbitrary start (and end). Arrays are flat;
-a vector of lanes for step t and state k lies at ((t·K) + k)·8. Densities are divided by each row's largest, probabilities
-by their sum, so nothing underflows that the caller is not told of (``low_water``).
+a vector of lanes for step t and state k lies at ((t·K) + k)·8. Densities are divided by each row's largest, and
+probabilities by a power of two near their sum; what underflows nevertheless shows in the low-water mark.
 """
 
 import numpy as np
@@ -111,9 +111,9 @@ def forward(
     bounds : (5·8,) the table's rows as floats. first : (K·8,) each lane's prior of step 0. transmat : (K·K,).
     density, alpha : (steps·K·8,), filled with scaled densities and filtered probabilities, the latter up to one factor
         per step: dividing them at once would make every step wait for a division.
-    summary : (5·8,): sum of the densities' logarithms, sum of the binary exponents taken out, the mass before the segment
-        and at its end, and the low-water mark. The log-likelihood is the sum, plus log 2 · exponents, plus log of the
-        quotient of the masses.
+    summary : (5·8,): sum of the densities' logarithms, sum of the binary exponents taken out, the mass before the
+        segment and at its end, and the low-water mark. The log-likelihood is the first, plus log 2 · the second, plus
+        the logarithm of the quotient of the masses.
     """
     k = len(constant)
     low, high = load(bounds, LOW * LANES), load(bounds, HIGH * LANES)
@@ -195,7 +195,7 @@ def backward(
     alpha: np.ndarray,
     summary: np.ndarray,
 ) -> None:
-    """Smooth eight segments: alpha becomes P(state | all rows), density the backward weights; summary (8,) low water."""
+    """Smooth eight segments: alpha becomes P(state | all rows), density the backward weights, summary low water."""
     low, high, last = load(bounds, LOW * LANES), load(bounds, HIGH * LANES), load(bounds, LAST_STEP * LANES)
     water, rescale, one = splat(1.0), splat(1.0), splat(1.0)
     beta = np.empty(k * LANES)
@@ -378,7 +378,7 @@ def padded(steps: int) -> int:
 
 @njit(**_CACHED)
 def keep_edge(values: np.ndarray, k: int, table: np.ndarray, which: int, edges: np.ndarray) -> None:
-    """Copy each lane's K values of one step at the edge of its segment to edges[which, lane], if there is such a step."""
+    """Copy each lane's K values of one step at its segment's edge to edges[which, lane], if there is such a step."""
     for lane in range(LANES):
         if which == ALPHA_BEFORE:
             step = table[LOW, lane] - 1

@@ -12,6 +12,7 @@ from consilience.base import InvalidInput, invalid
 from consilience.kernels import _hmm_log
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_scaled import FILTER, GATHER, SMOOTH, ScaledPass
+from consilience.kernels.hmm_viterbi import best_path
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,14 @@ def forward_backward(X: np.ndarray, parameters: HMMParameters, lengths: Any = No
 
 def viterbi(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[float, np.ndarray]:
     """The most probable path: its joint log-probability with the rows, and the states (n,) int64. It looks ahead."""
+    X = _rows(X, parameters)
+    starts = sequence_starts(len(X), lengths)
+    fast = best_path(X, starts, parameters)
+    if fast is not None:
+        return fast
     log_b = log_density(X, parameters)
     path = np.empty(len(log_b), np.int64)
-    log_probability = _hmm_log.viterbi(log_b, sequence_starts(len(log_b), lengths), *_logs(parameters), path)
+    log_probability = _hmm_log.viterbi(log_b, starts, *_logs(parameters), path)
     _require_possible(log_probability)
     return log_probability, path
 

@@ -1,11 +1,6 @@
-"""The fast way through forward–backward: scaled probabilities, eight lanes, several threads, and a check of every cut."""
+"""The fast way through forward–backward: scaled probabilities, eight lanes, several threads, every cut checked."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -13,32 +8,16 @@ from consilience.kernels import _hmm_scaled
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_scaled import FILTER, GATHER, SMOOTH
 from consilience.kernels.hmm_parameters import HMMParameters
-from consilience.kernels.hmm_segments import FIRST_OVERLAP, Segments, cut, shares
+from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
+from consilience.kernels.hmm_threads import in_threads, n_threads, scratch
 
-__all__ = ["FILTER", "GATHER", "SMOOTH", "ScaledPass", "in_threads", "n_threads"]
+__all__ = ["FILTER", "GATHER", "SMOOTH", "ScaledPass"]
 
 _AGREE = 1e-12  # relative difference at a cut, below which an arbitrary start counts as forgotten
 _LOW_WATER = 1e-280  # a scale below it may have lost states to underflow; log space decides then
-_TINY_TRANSITION = 1e-100  # transitions below it let a state live on mass that scaling cannot hold; then every step is watched
-_WORTH_THREADS = 20_000  # rows · states below which a second thread costs more than it brings
-_SCRATCH_LIMIT = 1 << 30  # bytes
-
-
-def n_threads() -> int:
-    """Threads to use: the processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def _pool(process: int) -> ThreadPoolExecutor:  # one per process: threads do not survive a fork
-    return ThreadPoolExecutor(n_threads(), thread_name_prefix="hmm")
-
-
-def in_threads(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
-    """``work`` on every part, at the same time; the caller's thread takes one. The kernels release the GIL."""
-    others = [_pool(os.getpid()).submit(work, part) for part in parts[1:]]
-    first = [work(part) for part in parts[:1]]
-    return first + [other.result() for other in others]
+_TINY_TRANSITION = (
+    1e-100  # transitions below it let a state live on mass that scaling cannot hold; then every step is watched
+)
 
 
 @dataclass
@@ -64,7 +43,6 @@ class ScaledPass:
         self._overlap = FIRST_OVERLAP
         self._starts = starts
         self._segments = cut(starts, self._overlap)
-        self._scratch: list[list[np.ndarray]] = []
         self._kept: _Lanes | None = None
 
     def run(self, parameters: HMMParameters, mode: int) -> tuple[float, np.ndarray, np.ndarray] | None:
@@ -93,7 +71,7 @@ class ScaledPass:
 
     def _too_large(self, segments: Segments, parameters: HMMParameters) -> bool:
         row = (2 * parameters.n_states + parameters.n_features) * LANES * 8
-        return int(segments.steps.max()) * row > _SCRATCH_LIMIT
+        return int(segments.steps.max()) * row > SCRATCH_LIMIT
 
     def _all_groups(
         self, segments: Segments, parameters: HMMParameters, mode: int
@@ -107,42 +85,33 @@ class ScaledPass:
         sums = np.zeros((groups, size * LANES if mode == GATHER else 0))
         summaries = np.ones((groups, 6 * LANES))
         edges = np.zeros((groups, 4, LANES, k))
-        parts = shares(segments.steps, n_threads() if len(self._X) * k >= _WORTH_THREADS else 1)
+        parts = shares(segments.steps, n_threads() if len(self._X) * k >= WORTH_THREADS else 1)
         kept = self._lanes(segments, mode)
-        scratch = self._buffers(len(parts), int(segments.steps.max()), k, d, kept)
+        room = (_hmm_scaled.padded(int(segments.steps.max())) + 1) * LANES
 
         def work(number: int) -> None:
+            packed, density, alpha = scratch(room * d if kept.packed is None else 0, room * k, room * k)
             _hmm_scaled.run(
                 parts[number], segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d,
                 transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
-                bool((transmat < _TINY_TRANSITION).any()), mode, kept.filled, kept.offsets, *scratch[number],
-                out.reshape(-1), sums, summaries, edges,
+                bool((transmat < _TINY_TRANSITION).any()), mode, kept.filled, kept.offsets,
+                packed if kept.packed is None else kept.packed, density, alpha, out.reshape(-1), sums, summaries, edges,
             )  # fmt: skip
 
-        in_threads(work, list(range(len(parts))))
+        in_threads(work, len(parts))
         kept.filled = kept.packed is not None
         return out, sums.reshape(groups, -1, LANES), summaries.reshape(groups, 6, LANES), edges
 
     def _lanes(self, segments: Segments, mode: int) -> "_Lanes":
-        """Where the rows in lanes go: one place per group, kept between passes that gather, or each thread's scratch."""
+        """Where rows in lanes go: one place per group, kept between passes that gather, or each thread's scratch."""
         if self._kept is not None and self._kept.segments is segments:
             return self._kept
         room = (segments.steps + _hmm_scaled.BLOCK) * self._X.shape[1] * LANES
         groups = len(room)
-        if mode != GATHER or room.sum() * 8 > _SCRATCH_LIMIT:
+        if mode != GATHER or room.sum() * 8 > SCRATCH_LIMIT:
             return _Lanes(segments, None, np.zeros(groups, np.int64))
         self._kept = _Lanes(segments, np.empty(int(room.sum())), np.cumsum(room) - room)
         return self._kept
-
-    def _buffers(self, count: int, steps: int, k: int, d: int, kept: "_Lanes") -> list[list[np.ndarray]]:
-        """Scratch for each thread: rows in lanes, densities, probabilities; kept between passes."""
-        room = _hmm_scaled.padded(steps) + 1
-        sizes = [0 if kept.packed is not None else room * d * LANES, room * k * LANES, room * k * LANES]
-        if len(self._scratch) < count or any(a.size < n for a, n in zip(self._scratch[0], sizes)):
-            self._scratch = [[np.empty(n) for n in sizes] for _ in range(count)]
-        return [
-            [packed if kept.packed is None else kept.packed, *others] for packed, *others in self._scratch[:count]
-        ]
 
     @staticmethod
     def _agrees(segments: Segments, parameters: HMMParameters, edges: np.ndarray, mode: int) -> bool:

@@ -2,8 +2,8 @@
 
 A filter forgets where it began, so the rows of a long sequence are cut into segments, and each is preceded (and for
 smoothing followed) by ``overlap`` rows of its neighbour, over which an arbitrary start is forgotten. Whether it really
-was is checked at every cut by the caller; the cutting depends on the lengths only, not on the number of threads, so that
-results do not either.
+was is checked at every cut by the caller; the cutting depends on the lengths only, not on the number of threads, so
+that results do not either.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ import numpy as np
 from consilience.kernels._hmm_lanes import LANES
 
 FIRST_OVERLAP = 128
+WORTH_THREADS = 20_000  # rows · states below which a second thread costs more than it brings
+SCRATCH_LIMIT = 1 << 30  # bytes of one thread, beyond which the slow recursions take over
 _LONGEST = 8192  # rows of one segment: the scratch of eight of them should stay in a core's cache
 _SHORTEST = 256
 
@@ -24,8 +26,8 @@ class Segments:
 
     Attributes
     ----------
-    tables : (G, 5, 8) int64; for each lane its first row, its last step, the steps [low, high) that it owns, and where its
-        transitions end (a sequence's last row has none).
+    tables : (G, 5, 8) int64; for each lane its first row, its last step, the steps [low, high) that it owns, and where
+        its transitions end (a sequence's last row has none).
     opening : (G, 8) bool, lanes whose step 0 is a sequence's first row.
     before, after : places (group · 8 + lane) of the segments on the two sides of each cut.
     """

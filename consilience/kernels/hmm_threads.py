@@ -1,0 +1,45 @@
+"""The processors at hand, and memory that each thread keeps for the next call."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+
+_KEPT_SCRATCH = 1 << 25  # bytes that a thread may keep between calls
+_thread = threading.local()
+
+
+def n_threads() -> int:
+    """Threads to use: the processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:  # one per process: threads do not survive a fork
+    return ThreadPoolExecutor(n_threads(), thread_name_prefix="hmm")
+
+
+def in_threads(work: Callable[[int], None], count: int) -> None:
+    """``work(0)`` … ``work(count - 1)`` at the same time; the calling thread takes the first."""
+    others = [_pool(os.getpid()).submit(work, number) for number in range(1, count)]
+    work(0)
+    for other in others:
+        other.result()
+
+
+def scratch(*sizes: int) -> list[np.ndarray]:
+    """This thread's own uninitialised float64 arrays, kept for the next call: fresh memory costs more than the work."""
+    total = sum(sizes)
+    kept = getattr(_thread, "scratch", None)
+    if kept is None or len(kept) < total:
+        kept = np.empty(total)
+        if kept.nbytes <= _KEPT_SCRATCH:
+            _thread.scratch = kept
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(kept[at : at + size])
+        at += size
+    return parts
