@@ -87,9 +87,9 @@ def greedy_weights(
     predictions: np.ndarray,
     mean_losses: MeanLoss,
     *,
-    n_rounds: int = 25,
-    n_bags: int = 10,
-    bag_fraction: float = 0.5,
+    n_rounds: int = 20,
+    n_bags: int = 6,
+    bag_fraction: float = 0.75,
     random_state: int = 0,
 ) -> np.ndarray:
     """Caruana's ensemble selection: add whichever member helps most, with replacement; mean over bags of members.
@@ -98,7 +98,8 @@ def greedy_weights(
     ----------
     predictions : (n_members, n), averaged over the selected members.
     mean_losses : of several candidate averages (m, n), an array (m,); see ``log_loss_of`` and ``squared_loss_of``.
-    n_rounds : selections per bag. n_bags, bag_fraction : random subsets of the members that may be selected.
+    n_rounds : selections per bag. n_bags, bag_fraction : random subsets of the members that may be selected; the
+        paper's half of the members suits libraries of thousands, not eight.
 
     References
     ----------
