@@ -4,7 +4,7 @@ The next move's sign is drawn with log-odds that add up four parts, each visible
 
 - *linear*: the overnight gap;
 - *interaction*: volume surprise times shadow asymmetry, neither of which says anything alone;
-- *motif*: a fixed pattern in the last eight bars' gaps and shadows, which one bar's features do not hold;
+- *motif*: a fixed pattern in the five bars before, in their gaps and shadows, which one bar's features do not hold;
 - *regime*: a hidden Markov chain of three regimes with their own drift, volatility, and sign of the gap's effect.
 """
 
@@ -16,7 +16,8 @@ import pandas as pd
 from consilience.base.errors import invalid
 from consilience.data.bars import check_bars
 
-_MOTIF = np.array([0.9, -0.7, 0.5, 0.8, -0.9, 0.6, -0.5, 0.4])
+_MOTIF = np.array([1.0, -0.8, 0.6, 0.9, -1.0])
+_GAP = 0.004  # standard deviation of the overnight gap, the same in every regime
 _STAY = 0.985
 _DRIFT = np.array([1.0, 0.0, -1.0])
 _VOLATILITY = np.array([0.006, 0.010, 0.022])
@@ -28,7 +29,7 @@ class Strength:
 
     linear: float = 0.35
     interaction: float = 0.8
-    motif: float = 0.8
+    motif: float = 1.0
     regime: float = 0.5
 
 
@@ -84,7 +85,7 @@ def _one_asset(rng: np.random.Generator, n: int, strength: Strength) -> tuple[di
     move = sign * np.abs(rng.standard_normal(n)) * spread
     close = 1000.0 * np.exp(np.cumsum(move))
     previous = np.concatenate([[1000.0], close[:-1]])
-    opened = previous * np.exp(0.3 * spread * gap)
+    opened = previous * np.exp(_GAP * gap)
     # the shadows' asymmetry is tanh(shadow) by construction, whatever the day's body
     body = np.abs(np.log(close / opened))
     length = 0.5 * body + 0.5 * spread
