@@ -2,7 +2,7 @@
 
 from consilience.base.catalog import CATALOG, predictor_class, restore
 from consilience.base.errors import ConsilienceError, InvalidInput, InvalidState, MissingDependency, invalid, nearest
-from consilience.base.frame import TimeAxis, context_rows, predict_newest, predict_rows, take, time_axis
+from consilience.base.frame import TimeAxis, context_rows, newest_proba, predict_newest, predict_rows, take, time_axis
 from consilience.base.predictor import ClassifierPredictor, Predictor, RegressorPredictor
 from consilience.base.state import Arrays, Spec, State
 
@@ -22,6 +22,7 @@ __all__ = [
     "context_rows",
     "invalid",
     "nearest",
+    "newest_proba",
     "predict_newest",
     "predict_rows",
     "predictor_class",

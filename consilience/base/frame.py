@@ -131,10 +131,22 @@ def predict_newest(predictor: Any, X: pd.DataFrame, newest: int = 1) -> pd.DataF
     if not isinstance(newest, int) or newest < 1:
         raise invalid("newest", "predict_newest", "an integer >= 1", newest)
     axis = time_axis(X)
-    own = [np.flatnonzero(axis.assets == code)[-newest:] for code in range(len(axis.asset_names))]
-    rows = np.sort(np.concatenate(own))
-    proba = predict_rows(predictor.predict_proba, X, rows, predictor.lookback)
-    return pd.DataFrame(proba, index=X.index[rows], columns=[f"p_{label}" for label in predictor.classes_])
+    rows, blocks = [], []
+    for code in range(len(axis.asset_names)):
+        own = np.flatnonzero(axis.assets == code)
+        rows.append(own[-newest:])
+        block = take(X, own[-(newest + predictor.lookback) :])
+        blocks.append(newest_proba(predictor, block, len(rows[-1])))
+    place = np.concatenate(rows)
+    order = np.argsort(place)
+    columns = [f"p_{label}" for label in predictor.classes_]
+    return pd.DataFrame(np.concatenate(blocks)[order], index=X.index[place[order]], columns=columns)
+
+
+def newest_proba(predictor: Any, X: Any, n: int = 1) -> np.ndarray:
+    """Probabilities (n, n_classes) of the last n rows of one asset's block; ensembles have a faster way to them."""
+    fast = getattr(predictor, "predict_newest_proba", None)
+    return np.asarray(fast(X, n) if fast is not None else predictor.predict_proba(X)[-n:])
 
 
 def take(X: Any, rows: np.ndarray) -> Any:

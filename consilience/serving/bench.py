@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from consilience.base import take
+from consilience.base import newest_proba, take
 from consilience.base.errors import InvalidInput
 
 
@@ -75,23 +75,26 @@ def load_targets(path: str | Path | None = None) -> dict[str, Any]:
     return targets
 
 
-def version_latencies(predictor: Any, X: Any, targets: dict[str, Any]) -> list[Latency]:
-    """One-row and 500-row latency of every member and of the whole.
+def version_latencies(
+    predictor: Any, X: Any, targets: dict[str, Any], rows: tuple[int, int] = (1, 500)
+) -> list[Latency]:
+    """Latency of one row and of many, of every member and of the whole.
 
     Parameters
     ----------
     predictor : a loaded ensemble (or a single model).
-    X : at least 500 + lookback feature rows of one asset.
+    X : feature rows of one asset, at least as many as asked for plus the longest lookback.
     targets : from ``load_targets``.
+    rows : the newest rows predicted in one call, few and many.
     """
     models = {**getattr(predictor, "members_", {}), "stack": predictor}
     results = []
     for name, model in models.items():
-        for rows, key in ((1, "one_row"), (500, "rows_500")):
-            block = take(X, np.arange(len(X) - rows - model.lookback, len(X)))
-            times = measure(lambda block=block, model=model: model.predict_proba(block))  # type: ignore[misc]
+        for n_rows, key in zip(rows, ("one_row", "rows_500")):
+            block = take(X, np.arange(max(0, len(X) - n_rows - model.lookback), len(X)))
+            times = measure(lambda b=block, m=model, n=n_rows: newest_proba(m, b, n))  # type: ignore[misc]
             goal = min(float(targets[key].get(name, targets[key]["default"])), float(targets["outer_limit"]))
-            results.append(Latency(name, rows, statistics.median(times), float(np.quantile(times, 0.99)), goal))
+            results.append(Latency(name, n_rows, statistics.median(times), float(np.quantile(times, 0.99)), goal))
     return results
 
 

@@ -1,0 +1,185 @@
+"""The command as a user runs it: in a process of its own, errors in one line, nothing half-written."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from consilience.cli.main import app
+from tests.training.markets import SMALL
+
+pytestmark = pytest.mark.xdist_group("trained")
+
+
+def run(*arguments, cwd, env=None):
+    return subprocess.run(
+        [sys.executable, "-m", "consilience.cli.main", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def fails(*arguments, cwd, env=None):
+    """The one line on stderr of a command that must fail, without a traceback and without leaving anything."""
+    before = sorted(cwd.rglob("*"))
+    done = run(*arguments, cwd=cwd, env=env)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr + done.stdout
+    assert sorted(cwd.rglob("*")) == before, "something was left behind"
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_help_names_every_command(tmp_path):
+    done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("train", "predict", "versions", "tune", "bench", "promote", "rollback"):
+        assert re.search(rf"\b{command}\b", done.stdout)
+
+
+def test_help_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys; sys.argv = ['consilience', '--help']\n"
+        "from consilience.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'keras', 'jax', 'sklearn', 'pandas', 'numba', 'optuna'}))"
+    )
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, consilience; print(sorted({m.split('.')[0] for m in sys.modules} & {'numpy', 'keras', 'sklearn'}))"
+    )
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "nowhere.yaml"], "no config file nowhere.yaml"),
+        (["train", "data.path=nowhere.csv"], "no file nowhere.csv"),
+        (["train", "fold.splits=3"], "Did you mean 'folds'"),
+        (["train", "planted", "data.planted.bars=300"], "folds need at least"),
+        (["predict", "index-direction", "--data", "x.csv"], "no file x.csv"),
+        (["predict", "index-direction", "--bundled", "demo"], "no registry at registry"),
+        (["predict", "index-direction"], "--data FILE.csv"),
+        (["tune", "lightgmb"], "Did you mean 'lightgbm'"),
+        (["bench"], "no registry at registry"),
+        (["versions"], "no registry at registry"),
+    ],
+)
+def test_mistakes_end_in_one_line(tmp_path, arguments, words):
+    line = fails(*arguments, cwd=tmp_path)
+    assert line.startswith("consilience: ") and words in line
+
+
+def test_an_unknown_backend_is_named(tmp_path):
+    line = fails("train", cwd=tmp_path, env={"KERAS_BACKEND": "tensorflw"})
+    assert "jax, tensorflow, torch" in line and "Did you mean 'tensorflow'" in line
+
+
+def bars_file(folder, bars, name="prices.csv"):
+    path = folder / name
+    bars.reset_index().rename(columns={"time": "date"}).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.drop(columns="close"), "no column 'close'"),
+        (lambda t: t.iloc[::-1], "not in time order"),
+        (lambda t: pd.concat([t, t.iloc[-1:]]), "two rows"),
+        (lambda t: t.assign(close=t["close"].where(t.index != 40)), "line 42: close is missing"),
+        (lambda t: t.assign(high=t["high"].where(t.index != 40, float("inf"))), "high is inf"),
+        (lambda t: t.assign(low=t["low"].where(t.index != 40, -2.0)), "above zero"),
+    ],
+)
+def test_bad_prices_end_in_one_line(tmp_path, planted_bars, change, words):
+    table = planted_bars.loc[["PLANTED1"]].reset_index().rename(columns={"time": "date"})
+    change(table).to_csv(tmp_path / "prices.csv", index=False)
+    assert words in fails("train", "data.path=prices.csv", cwd=tmp_path)
+
+
+def test_predict_in_a_new_process_equals_training(trained, planted_bars, tmp_path):
+    data = bars_file(tmp_path, planted_bars)
+    done = run(
+        "predict",
+        "planted-direction",
+        "--data",
+        data,
+        "--newest",
+        5,
+        "--json",
+        "--registry",
+        trained.config.output.registry,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = pd.DataFrame(json.loads(done.stdout))
+    assert rows["asset"].tolist() == trained.latest.index.get_level_values(0).tolist()
+    assert (rows[["p_0", "p_1"]].to_numpy() - trained.latest.to_numpy()).__abs__().max() <= 1e-6
+
+
+def test_predict_refuses_a_history_that_is_too_short(trained, planted_bars, tmp_path):
+    data = bars_file(tmp_path, planted_bars.iloc[:100])
+    line = fails(
+        "predict", "planted-direction", "--data", data, "--registry", trained.config.output.registry, cwd=tmp_path
+    )
+    assert "history" in line
+
+
+def test_train_prints_what_a_user_needs_and_tune_writes_a_config_that_train_takes(tmp_path):
+    few = [
+        *SMALL[:2],
+        "members={logistic: {model: LogisticClassifier}, lightgbm: {model: LightGBMClassifier, params: {n_estimators: 10}}}",
+    ]
+    done = run("train", "planted", *few, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "logistic",
+        "lightgbm",
+        "stack",
+        "buy and hold",
+        "romoted",
+        "Report",
+        "planted-direction==1.0.0",
+        "Next:",
+    ):
+        assert words in done.stdout
+    following = re.search(r"Next:\s+consilience (.+)", done.stdout)[1].split()
+    done = run("tune", "lightgbm", "planted", *few, "--trials", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tuned = yaml.safe_load((tmp_path / "runs/tuned-lightgbm.yaml").read_text())
+    assert tuned["members"]["lightgbm"]["params"]["n_estimators"] >= 10
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "runs/ledger.jsonl").read_text().splitlines()]
+    assert kinds.count("tune") == 3
+    done = run("train", "runs/tuned-lightgbm.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(run("versions", "--json", cwd=tmp_path).stdout)
+    assert {version["name"] for version in listed} == {"planted-direction"}
+    done = run(*following, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_says_what_it_does():
+    import typer
+
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        assert command.help, name
