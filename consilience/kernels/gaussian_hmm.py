@@ -12,6 +12,8 @@ from consilience.base.predictor import _PredictorMixin
 from consilience.kernels import hmm, hmm_training
 from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, HMMParameters, covariance_shape, forgetting_length
 from consilience.kernels.hmm_sequences import Sequences
+from consilience.kernels.hmm_stream import HMMStream
+from consilience.kernels.regime_names import regime_names
 
 _NAMES = ("startprob_", "transmat_", "means_", "covars_")
 
@@ -231,6 +233,53 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         sequences = Sequences(X, lengths)
         rows, log_likelihood = infer(sequences.together(values), self.parameters, sequences.lengths)
         return sequences.back(rows), log_likelihood
+
+    def step(self, state: Any, x: Any) -> np.ndarray:
+        """Filtered probabilities (K,) after one more row.
+
+        Parameters
+        ----------
+        state : what ``step`` (or the last row of ``predict_proba``) gave for the row before; None at the first row.
+        x : (D,) the new row.
+
+        The first call makes the four parameters read-only, so that they cannot drift from what it prepared.
+        """
+        return self._stream().step(state, x)
+
+    def _stream(self) -> HMMStream:
+        check_is_fitted(self, list(_NAMES))
+        prepared, stream = getattr(self, "_prepared", ([], None))
+        if stream is None or any(getattr(self, name) is not kept for name, kept in zip(_NAMES, prepared)):
+            parameters = self.parameters
+            stream = HMMStream(parameters)
+            arrays = [np.array(getattr(parameters, name[:-1])) for name in _NAMES]
+            for name, array in zip(_NAMES, arrays):
+                array.flags.writeable = False
+                setattr(self, name, array)
+            self._prepared = (arrays, stream)
+        return stream
+
+    def regime_names(self, return_feature: int = 0) -> list[str]:
+        """bull, bear, accumulation, distribution: one per state, by one column's mean and volatility."""
+        p = self.parameters
+        return regime_names(p.means[:, return_feature], np.sqrt(p.full_covars[:, return_feature, return_feature]))
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters, as the information criteria count them."""
+        p = self.parameters
+        k, d = p.means.shape
+        matrix = d * (d + 1) // 2
+        covariances = {"spherical": k, "diag": k * d, "full": k * matrix, "tied": matrix}[p.covariance_type]
+        return (k - 1) + k * (k - 1) + k * d + covariances
+
+    def aic(self, X: Any, lengths: Any = None) -> float:
+        """Akaike's criterion on X; lower is better."""
+        return -2 * self.score(X, lengths) + 2 * self.n_parameters
+
+    def bic(self, X: Any, lengths: Any = None) -> float:
+        """Schwarz's criterion on X; lower is better."""
+        return -2 * self.score(X, lengths) + self.n_parameters * float(np.log(len(X)))
 
     def evaluate(self, X: Any, y: Any = None) -> dict[str, float]:
         """The log-likelihood per row, in nats."""

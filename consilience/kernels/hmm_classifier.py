@@ -32,6 +32,7 @@ class HMMClassifier(ClassifierPredictor):
     ----------
     class_proba_ : (K, n_classes), P(class | regime).
     startprob_, transmat_, means_, covars_ : of the HMM, in standardised units. history_ : log-likelihoods of the fit.
+    regime_names_ : bull, bear, accumulation, distribution: one per regime, from the first column (``regime_names``).
 
     Examples
     --------
@@ -98,6 +99,7 @@ class HMMClassifier(ClassifierPredictor):
     def _publish(self) -> None:
         p = self._filter.parameters
         self.startprob_, self.transmat_, self.means_, self.covars_ = p.startprob, p.transmat, p.means, p.covars
+        self.regime_names_ = self._filter.names()
 
     @property
     def lookback(self) -> int:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.kernels import _hmm_scaled
+from consilience.kernels import _hmm_passes
+from consilience.kernels._hmm_gather import BLOCK
 from consilience.kernels._hmm_lanes import LANES
-from consilience.kernels._hmm_scaled import FILTER, GATHER, SMOOTH
+from consilience.kernels._hmm_passes import FILTER, GATHER, SMOOTH
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
 from consilience.kernels.hmm_threads import in_threads, n_threads, scratch
@@ -87,11 +88,11 @@ class ScaledPass:
         edges = np.zeros((groups, 4, LANES, k))
         parts = shares(segments.steps, n_threads() if len(self._X) * k >= WORTH_THREADS else 1)
         kept = self._lanes(segments, mode)
-        room = (_hmm_scaled.padded(int(segments.steps.max())) + 1) * LANES
+        room = (_hmm_passes.padded(int(segments.steps.max())) + 1) * LANES
 
         def work(number: int) -> None:
             packed, density, alpha = scratch(room * d if kept.packed is None else 0, room * k, room * k)
-            _hmm_scaled.run(
+            _hmm_passes.run(
                 parts[number], segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d,
                 transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
                 bool((transmat < _TINY_TRANSITION).any()), mode, kept.filled, kept.offsets,
@@ -106,7 +107,7 @@ class ScaledPass:
         """Where rows in lanes go: one place per group, kept between passes that gather, or each thread's scratch."""
         if self._kept is not None and self._kept.segments is segments:
             return self._kept
-        room = (segments.steps + _hmm_scaled.BLOCK) * self._X.shape[1] * LANES
+        room = (segments.steps + BLOCK) * self._X.shape[1] * LANES
         groups = len(room)
         if mode != GATHER or room.sum() * 8 > SCRATCH_LIMIT:
             return _Lanes(segments, None, np.zeros(groups, np.int64))
@@ -122,15 +123,15 @@ class ScaledPass:
         flat = flat / np.maximum(flat.sum(axis=2, keepdims=True), 1e-300)
         pairs = [
             (
-                flat[_hmm_scaled.ALPHA_LAST, segments.before] @ parameters.transmat,
-                flat[_hmm_scaled.ALPHA_BEFORE, segments.after] @ parameters.transmat,
+                flat[_hmm_passes.ALPHA_LAST, segments.before] @ parameters.transmat,
+                flat[_hmm_passes.ALPHA_BEFORE, segments.after] @ parameters.transmat,
             )
         ]
         if mode != FILTER:
             pairs.append(
                 (
-                    flat[_hmm_scaled.WEIGHT_AFTER, segments.before] @ parameters.transmat.T,
-                    flat[_hmm_scaled.WEIGHT_FIRST, segments.after] @ parameters.transmat.T,
+                    flat[_hmm_passes.WEIGHT_AFTER, segments.before] @ parameters.transmat.T,
+                    flat[_hmm_passes.WEIGHT_FIRST, segments.after] @ parameters.transmat.T,
                 )
             )
         return all(bool((np.abs(a - b) <= _AGREE * np.minimum(a, b)).all()) for a, b in pairs)

@@ -18,7 +18,8 @@ class Sequences:
 
     Attributes
     ----------
-    lengths : (m,) int64, rows of each sequence once ``together`` has ordered them.
+    lengths, starts : (m,) and (m + 1,) int64, rows of each sequence and where it begins, once ``together`` has ordered
+        them. names : one per sequence: its asset, or "".
 
     >>> Sequences([[1.0], [2.0], [3.0]], lengths=[1, 2]).starts.tolist()
     [0, 1, 3]
@@ -26,13 +27,18 @@ class Sequences:
 
     def __init__(self, X: Any, lengths: Any = None) -> None:
         self._order: np.ndarray | None = None
-        assets = time_axis(X).assets
+        axis = time_axis(X)
+        assets = axis.assets
+        self.names: tuple[str, ...] = ("",)
         if lengths is None and assets.any():
             self._order = np.argsort(assets, kind="stable")
             counts = np.bincount(assets)
             lengths = counts[counts > 0]
+            self.names = tuple(axis.asset_names[code] for code in np.flatnonzero(counts))
         self.starts = sequence_starts(len(assets), lengths)
         self.lengths = np.diff(self.starts)
+        if len(self.names) != len(self.lengths):
+            self.names = ("",) * len(self.lengths)
 
     def together(self, rows: np.ndarray) -> np.ndarray:
         """Rows with each sequence's rows next to each other."""

@@ -38,6 +38,8 @@ class RegimeFeatures(TransformerMixin, _PredictorMixin, BaseEstimator):
     Attributes
     ----------
     startprob_, transmat_, means_, covars_ : of the HMM, in standardised units. history_ : log-likelihoods of the fit.
+    regime_names_ : bull, bear, accumulation, distribution: one per regime (``regime_names``), from the means and
+        volatilities of the first column, which is taken for the return.
 
     Examples
     --------
@@ -97,6 +99,14 @@ class RegimeFeatures(TransformerMixin, _PredictorMixin, BaseEstimator):
     def _publish(self) -> None:
         p = self._filter.parameters
         self.startprob_, self.transmat_, self.means_, self.covars_ = p.startprob, p.transmat, p.means, p.covars
+        self.regime_names_ = self._filter.names()
+
+    def regime_rows(self, X: Any) -> tuple[np.ndarray, Sequences, np.ndarray]:
+        """Filtered probabilities (n, K), each sequence's rows together; the sequences; the first column (n,)."""
+        values = self._read_X(X)
+        sequences = Sequences(X)
+        proba = sequences.together(self._filter.filtered(values, sequences))
+        return proba, sequences, sequences.together(values[:, self._filter.columns[0]])
 
     @property
     def lookback(self) -> int:
@@ -106,9 +116,7 @@ class RegimeFeatures(TransformerMixin, _PredictorMixin, BaseEstimator):
 
     def transform(self, X: Any) -> pd.DataFrame:
         """The features (n, 2K + 3), with the index of X."""
-        values = self._read_X(X)
-        sequences = Sequences(X)
-        proba = sequences.together(self._filter.filtered(values, sequences))
+        proba, sequences, _ = self.regime_rows(X)
         transmat = self._filter.parameters.transmat
         first = np.zeros(len(proba), bool)
         first[sequences.starts[:-1]] = True

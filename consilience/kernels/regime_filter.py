@@ -11,6 +11,7 @@ from consilience.kernels import hmm
 from consilience.kernels.gaussian_hmm import GaussianHMM
 from consilience.kernels.hmm_parameters import HMMParameters, forgetting_length, stationary_distribution
 from consilience.kernels.hmm_sequences import Sequences
+from consilience.kernels.regime_names import regime_names
 
 MARKET_COLUMNS = ("ret_1", "vol_20")
 _CLIP = 20.0  # standard deviations: one absurd tick must not overflow a density
@@ -60,6 +61,12 @@ class RegimeFilter:
         rows = sequences.together(self.standardized(X))
         start = stationary_distribution(self.parameters.transmat)
         return sequences.back(hmm.windowed_filter(rows, self.parameters, start, self.window, sequences.lengths))
+
+    def names(self) -> list[str]:
+        """A name per state (``regime_names``); the first column is taken for the return."""
+        p = self.parameters
+        mean = p.means[:, 0] * self.scale[0] + self.centre[0]
+        return regime_names(mean, np.sqrt(p.full_covars[:, 0, 0]) * self.scale[0])
 
     # -- state -------------------------------------------------------------------------------------------------
 

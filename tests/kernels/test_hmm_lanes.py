@@ -1,0 +1,80 @@
+"""The vector operations, each against NumPy, lane by lane."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from consilience.kernels import _hmm_lanes as lanes
+from consilience.kernels._hmm_lanes import LANES
+
+_exp, _load, _store, _larger, _smaller = lanes.exp, lanes.load, lanes.store, lanes.larger, lanes.smaller
+_shrink, _exponent, _inside, _prefer = lanes.shrink, lanes.exponent, lanes.inside, lanes.prefer
+_splat, _collect, _spill, _store_bytes = lanes.splat, lanes.collect, lanes.spill, lanes.store_bytes
+
+
+@njit
+def apply_exp(x, out):
+    for i in range(0, len(x), LANES):
+        _store(out, i, _exp(_load(x, i)))
+
+
+@njit
+def apply_all(a, b, bases, out, small):
+    x, y = _load(a, 0), _load(b, 0)
+    _store(out, 0, x + y)
+    _store(out, 8, x - y)
+    _store(out, 16, x * y)
+    _store(out, 24, x / y)
+    _store(out, 32, _larger(x, y))
+    _store(out, 40, _smaller(x, y))
+    _store(out, 48, _shrink(y))
+    _store(out, 56, _exponent(y))
+    _store(out, 64, _inside(_splat(3.0), x, y, x, y))
+    _store(out, 72, _prefer(x, y, _splat(1.0), _splat(0.0)))
+    _store(out, 80, _collect(a, bases, 1))
+    _spill(out, bases, 88, y)
+    _store_bytes(small, 0, _splat(7.0))
+
+
+def test_exp_is_exact_to_two_units_in_the_last_place():
+    x = np.concatenate([-np.logspace(-300, np.log10(707.9), 4000), np.linspace(-708, 0, 4000), [0.0] * 8])
+    x = x[: len(x) // LANES * LANES]
+    out = np.empty_like(x)
+    apply_exp(x, out)
+    assert np.abs(out / np.exp(x) - 1).max() < 5e-16
+
+
+def test_exp_of_very_negative_numbers_is_zero():
+    x = np.array([-708.5, -1e3, -1e300, -np.inf, -709.0, -745.0, -1e10, 0.0])
+    out = np.empty_like(x)
+    apply_exp(x, out)
+    np.testing.assert_array_equal(out, [0.0] * 7 + [1.0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_operation(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(0, 6, 8), rng.uniform(0, 6, 8)
+    bases = np.array([6, 5, 4, 3, 2, 1, 0, 6])
+    out, small = np.zeros(120), np.zeros(8, np.uint8)
+    apply_all(a, b, bases, out, small)
+    np.testing.assert_allclose(out[:8], a + b)
+    np.testing.assert_allclose(out[8:16], a - b)
+    np.testing.assert_allclose(out[16:24], a * b)
+    np.testing.assert_allclose(out[24:32], a / b)
+    np.testing.assert_array_equal(out[32:40], np.maximum(a, b))
+    np.testing.assert_array_equal(out[40:48], np.minimum(a, b))
+    assert ((b * out[48:56] >= 1) & (b * out[48:56] < 2)).all()
+    np.testing.assert_array_equal(out[48:56] * 2 ** out[56:64], 1.0)
+    np.testing.assert_array_equal(out[64:72], np.where((a <= 3) & (b > 3), a, b))
+    np.testing.assert_array_equal(out[72:80], a > b)
+    np.testing.assert_array_equal(out[80:88], a[bases + 1])
+    np.testing.assert_array_equal(out[88 + bases[1:]], b[1:])
+    assert (small == 7).all()
+
+
+def test_a_nan_does_not_hide_the_low_water_mark():
+    a, b = np.full(8, 0.5), np.full(8, np.nan)
+    out, small = np.zeros(120), np.zeros(8, np.uint8)
+    apply_all(a, b, np.zeros(8, np.int64), out, small)
+    np.testing.assert_array_equal(out[40:48], 0.5)
