@@ -52,7 +52,8 @@ def test_help_imports_nothing_heavy(tmp_path):
         "import sys; sys.argv = ['consilience', '--help']\n"
         "from consilience.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(sorted({m.split('.')[0] for m in sys.modules} & {'keras', 'jax', 'sklearn', 'pandas', 'numba', 'optuna'}))"
+        "heavy = {'keras', 'jax', 'sklearn', 'pandas', 'numba', 'optuna'}\n"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & heavy))"
     )
     root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
@@ -147,7 +148,8 @@ def test_predict_refuses_a_history_that_is_too_short(trained, planted_bars, tmp_
 def test_train_prints_what_a_user_needs_and_tune_writes_a_config_that_train_takes(tmp_path):
     few = [
         *SMALL[:2],
-        "members={logistic: {model: LogisticClassifier}, lightgbm: {model: LightGBMClassifier, params: {n_estimators: 10}}}",
+        "members={logistic: {model: LogisticClassifier}, "
+        "lightgbm: {model: LightGBMClassifier, params: {n_estimators: 10}}}",
     ]
     done = run("train", "planted", *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
