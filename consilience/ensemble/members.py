@@ -56,6 +56,8 @@ class MembersMixin(_BaseComposition):
             wrong = True
         if wrong:
             raise invalid("members", owner, "a non-empty list of (name, predictor) with distinct names", self.members)
+        if any(str(name).startswith("_") for name in named):
+            raise invalid("members", owner, "named without a leading underscore", list(named))
         self._validate_names(list(named))
         return named
 

@@ -22,6 +22,7 @@ from consilience.ensemble.combination import Combination
 from consilience.ensemble.evidence import Evidence, gather
 from consilience.ensemble.explanation import Explanation
 from consilience.ensemble.failures import Answers, ask, needed, require_quorum, warn_left_out
+from consilience.ensemble.final_estimator import FinalEstimator, fit_final
 from consilience.ensemble.members import MembersMixin, NamedMembers, OnMember, check_fitted, out_of_fold_of
 from consilience.ensemble.newest import NewestRows
 from consilience.ensemble.pool import Pool
@@ -32,7 +33,8 @@ from consilience.ensemble.stored import evidence_arrays, pool_arrays, read_evide
 from consilience.evaluation.label_intervals import LabelIntervals, label_intervals
 from consilience.evaluation.out_of_fold import OutOfFold
 
-_REGIMES = "_regimes"  # the regime model's name among the children of a state; no member may have it
+_REGIMES, _FINAL = "_regimes", "_final"  # names of children of a state that are no members; no member may have them
+_AS_CHILDREN = ("members", "folds", "regimes", "final_estimator")
 
 
 class _Stacking(MembersMixin):
@@ -40,6 +42,9 @@ class _Stacking(MembersMixin):
 
     folds: Any
     regimes: Any
+    final_estimator: Any
+    passthrough: bool
+    final_: FinalEstimator | None
     n_jobs: int
     quorum: float | int
     predict_budget: float | None
@@ -93,7 +98,12 @@ class _Stacking(MembersMixin):
         self.evidence_ = gather(self.out_of_fold_, target, intervals, sample_weight, self._n_classes(), regimes)
         walk = walk_forward(self.evidence_)
         self.combination_ = Combination(self.evidence_, fit_pool(self.evidence_, walk), self.quorum, owner)
-        self.oof_ = _own_out_of_fold(self, walk, len(target))
+        said = _said_by_pools(self.evidence_, walk)
+        self.final_ = None
+        if self.final_estimator is not None:
+            passed = _matrix(X)[self.evidence_.rows] if self.passthrough else None
+            self.final_, said = fit_final(self.final_estimator, self.evidence_, passed)
+        self.oof_ = _own_out_of_fold(self, said, len(target))
         self.conformal_scores_ = self._scores_of(self.oof_)
 
     def refit_members(
@@ -141,6 +151,23 @@ class _Stacking(MembersMixin):
             self.regimes, X, labels, self.folds, label_end
         )
         return proba
+
+    # -- joining -----------------------------------------------------------------------------------------------
+
+    def _join(self, answers: Answers, regimes: np.ndarray | None, X: Any) -> np.ndarray:
+        """One answer from all; where a member is missing, from the pool of the remaining ones."""
+        if self.final_ is None or answers.alive is not None:
+            return self.combination_.combine(answers, regimes)
+        return self.final_.combine(answers.outputs, regimes, self._passed(answers, X))
+
+    def _shares(self, answers: Answers, regimes: np.ndarray | None, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Every member's contribution, and the base."""
+        if self.final_ is None or answers.alive is not None:
+            return self.combination_.contributions(answers, regimes)
+        return self.final_.contributions(answers.outputs, regimes, self._passed(answers, X))
+
+    def _passed(self, answers: Answers, X: Any) -> np.ndarray | None:
+        return _matrix(self._ordered_columns(X))[-answers.outputs.shape[1] :] if self.passthrough else None
 
     # -- predicting --------------------------------------------------------------------------------------------
 
@@ -200,8 +227,8 @@ class _Stacking(MembersMixin):
         if not 0.0 < coverage < 1.0:
             raise invalid("coverage", f"{type(self).__name__}.explain", "a share in (0, 1)", coverage)
         answers, regimes = self._ask(X)
-        output = self.combination_.combine(answers, regimes)
-        contributions, base = self.combination_.contributions(answers, regimes)
+        output = self._join(answers, regimes, X)
+        contributions, base = self._shares(answers, regimes, X)
         lost = np.zeros(len(output), bool) if answers.alive is None else ~answers.alive.all(axis=0)
         common = {
             "coverage": coverage,
@@ -218,19 +245,22 @@ class _Stacking(MembersMixin):
 
     def _params_spec(self) -> Spec:
         params = self.get_params(deep=False)
-        spec = {name: params[name] for name in params if name not in ("members", "folds", "regimes")}
+        spec = {name: params[name] for name in params if name not in _AS_CHILDREN}
         return {
             **spec,
             "members": [name for name, _ in self.members if name in self.members_],
             "folds": splitter_spec(self.folds),
             "regimes": self.regimes is not None,
+            "final_estimator": self.final_estimator is not None,
         }
 
     @classmethod
     def _from_params_spec(cls, spec: Spec, children: dict[str, Any]) -> Any:
         members = [(name, children[name]) for name in spec["members"]]
         regimes = children[_REGIMES] if spec["regimes"] else None
-        params = {**spec, "members": members, "folds": restore_splitter(spec["folds"]), "regimes": regimes}
+        final = children[_FINAL] if spec["final_estimator"] else None
+        params = {**spec, "members": members, "folds": restore_splitter(spec["folds"])}
+        params |= {"regimes": regimes, "final_estimator": final}
         return super()._from_params_spec(params, children)
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
@@ -240,6 +270,11 @@ class _Stacking(MembersMixin):
         if self.regime_model_ is not None:
             arrays["regime_order"] = np.asarray(self.regime_order_, np.int64)
             children[_REGIMES] = self.regime_model_.get_state()
+        if self.final_ is not None:
+            if not hasattr(self.final_.model, "get_state"):
+                raise InvalidState("The final_estimator is no predictor of this framework and cannot be stored.")
+            children[_FINAL] = self.final_.model.get_state()
+            arrays |= pool_arrays(self.final_.pool, "final")
         return {"members": list(self.members_), "failures": dict(self.failures_)}, arrays, children
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
@@ -256,6 +291,10 @@ class _Stacking(MembersMixin):
             self.regime_order_ = arrays["regime_order"]
             if sorted(self.regime_order_.tolist()) != list(range(n_regimes)):
                 raise InvalidState(f"The stored {type(self).__name__} numbers its regimes {self.regime_order_!r}.")
+        self.final_ = None
+        if self.final_estimator is not None:
+            final_pool = read_pool(arrays, 1, n_classes, prefix="final")
+            self.final_ = FinalEstimator(children[_FINAL], final_pool, self.evidence_.outputs.mean(axis=1))
         pool = read_pool(arrays, len(names), n_classes, n_regimes)
         self.combination_ = Combination(self.evidence_, pool, self.quorum, type(self).__name__)
 
@@ -273,6 +312,10 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
     folds : a splitter of ``consilience.evaluation``, usually ``PurgedWalkForward``.
     regimes : a regime model such as ``RegimeFeatures(n_components=3)``; the members then get weights per filtered
         regime, pulled towards their global weights as far as walking forward says.
+    final_estimator : another meta-learner, fitted on the members' log-odds and the filtered regime probabilities; its
+        answer is calibrated, and pulled to the base rate as far as walking forward says. When a member is missing,
+            the pool answers.
+    passthrough : give it the columns of X too.
     confidence_threshold : rows whose most probable class has less get no position (``positions``, ``explain``).
     quorum : members that must be there, as a number or as a share; below it the stack refuses to answer.
     fit_budget, predict_budget : seconds that one member may take for its folds, for its refit, and for one
@@ -313,6 +356,8 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
         folds: Any = None,
         *,
         regimes: Any = None,
+        final_estimator: Any = None,
+        passthrough: bool = False,
         confidence_threshold: float | None = None,
         quorum: float | int = 0.5,
         fit_budget: float | None = None,
@@ -323,6 +368,8 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
         self.members = members
         self.folds = folds
         self.regimes = regimes
+        self.final_estimator = final_estimator
+        self.passthrough = passthrough
         self.confidence_threshold = confidence_threshold
         self.quorum = quorum
         self.fit_budget = fit_budget
@@ -375,7 +422,7 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
         QuorumNotMet : too few members answered. A ``DegradedWarning`` tells when some did not.
         """
         answers, regimes = self._ask(X)
-        return self.combination_.combine(answers, regimes)
+        return self._join(answers, regimes, X)
 
     def predict_newest_proba(self, X: Any, n: int = 1) -> np.ndarray:
         """Probabilities (n, n_classes) of the last n rows of one asset, as ``predict_proba(X)[-n:]`` but faster.
@@ -383,7 +430,7 @@ class StackingClassifier(_Stacking, ClassifierPredictor):
         X : rows of one asset, with ``lookback`` rows before the last n; each member gets only as many as it needs.
         """
         answers, regimes = self._ask(X, n)
-        return self.combination_.combine(answers, regimes)
+        return self._join(answers, regimes, X)
 
     def positions(self, X: Any) -> np.ndarray:
         """+1, 0 or −1 per row, (n,): 0 where the confidence is below ``confidence_threshold``."""
@@ -423,6 +470,8 @@ class StackingRegressor(_Stacking, RegressorPredictor):
         folds: Any = None,
         *,
         regimes: Any = None,
+        final_estimator: Any = None,
+        passthrough: bool = False,
         quorum: float | int = 0.5,
         fit_budget: float | None = None,
         predict_budget: float | None = None,
@@ -432,6 +481,8 @@ class StackingRegressor(_Stacking, RegressorPredictor):
         self.members = members
         self.folds = folds
         self.regimes = regimes
+        self.final_estimator = final_estimator
+        self.passthrough = passthrough
         self.quorum = quorum
         self.fit_budget = fit_budget
         self.predict_budget = predict_budget
@@ -466,12 +517,12 @@ class StackingRegressor(_Stacking, RegressorPredictor):
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,); raises and warns as ``StackingClassifier.predict_proba`` does."""
         answers, regimes = self._ask(X)
-        return self.combination_.combine(answers, regimes)
+        return self._join(answers, regimes, X)
 
     def predict_newest(self, X: Any, n: int = 1) -> np.ndarray:
         """Values (n,) of the last n rows of one asset; see ``StackingClassifier.predict_newest_proba``."""
         answers, regimes = self._ask(X, n)
-        return self.combination_.combine(answers, regimes)
+        return self._join(answers, regimes, X)
 
     def explain(self, X: Any, *, coverage: float = 0.9) -> Explanation:
         """The prediction of each row with every member's contribution and a conformal interval; see ``Explanation``."""
@@ -487,18 +538,29 @@ class StackingRegressor(_Stacking, RegressorPredictor):
         )
 
 
-def _own_out_of_fold(stack: _Stacking, walk: Walk, n_rows: int) -> OutOfFold:
+def _matrix(X: Any) -> np.ndarray:
+    return np.asarray(X, np.float64)
+
+
+def _said_by_pools(table: Evidence, walk: Walk) -> dict[int, np.ndarray]:
+    """By fold, what the pool of its time said; a fold before which nothing was known is left out."""
+    said = {}
+    for fold in np.unique(table.fold).tolist():
+        pool = fit_pool_before(table, walk, fold)
+        if pool is not None:
+            inside = table.fold == fold
+            said[fold] = pool.combine(table.outputs[:, inside], table.regimes[inside])
+    return said
+
+
+def _own_out_of_fold(stack: _Stacking, said: dict[int, np.ndarray], n_rows: int) -> OutOfFold:
     """What the stack itself said about rows that neither its members nor its meta-learner had seen."""
     table = stack.evidence_
     output = np.full((n_rows, *table.outputs.shape[2:]), np.nan)
     fold = np.full(n_rows, -1, np.int64)
-    for number in np.unique(table.fold):
-        pool = fit_pool_before(table, walk, int(number))
-        if pool is None:
-            continue
-        inside = table.fold == number
-        output[table.rows[inside]] = pool.combine(table.outputs[:, inside], table.regimes[inside])
-        fold[table.rows[inside]] = number
+    for number, answer in said.items():
+        rows = table.rows[table.fold == number]
+        output[rows], fold[rows] = answer, number
     members = list(stack.out_of_fold_.values())
     for array in (output, fold):
         array.flags.writeable = False

@@ -9,16 +9,16 @@ from consilience.ensemble.pool import LinearPool, LogOddsPool, Pool
 _INTEGERS = ("rows", "fold", "begin", "end")
 
 
-def pool_arrays(pool: Pool) -> Arrays:
+def pool_arrays(pool: Pool, prefix: str = "pool") -> Arrays:
     """The pool's three arrays, by name."""
     return {
-        "pool_base": np.asarray(pool.base, np.float64),
-        "pool_centre": np.asarray(pool.centre, np.float64),
-        "pool_weights": np.asarray(pool.weights, np.float64),
+        f"{prefix}_base": np.asarray(pool.base, np.float64),
+        f"{prefix}_centre": np.asarray(pool.centre, np.float64),
+        f"{prefix}_weights": np.asarray(pool.weights, np.float64),
     }
 
 
-def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1) -> Pool:
+def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1, prefix: str = "pool") -> Pool:
     """The pool again; n_classes is 0 for regression.
 
     Raises
@@ -26,9 +26,9 @@ def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1
     InvalidState : wrong shapes, numbers that are not finite, a negative weight, a base rate that is not one.
     """
     extra = (n_classes,) if n_classes else ()
-    base = _read(arrays, "pool_base", extra, "f")
-    centre = _read(arrays, "pool_centre", (n_members, *extra), "f")
-    weights = _read(arrays, "pool_weights", (n_regimes, n_members), "f")
+    base = _read(arrays, f"{prefix}_base", extra, "f")
+    centre = _read(arrays, f"{prefix}_centre", (n_members, *extra), "f")
+    weights = _read(arrays, f"{prefix}_weights", (n_regimes, n_members), "f")
     if (weights < 0).any():
         raise InvalidState("A stored weight is negative.")
     if not n_classes:

@@ -1,0 +1,104 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from consilience.base import InvalidState, restore
+from consilience.boosting import LogisticClassifier, RidgeRegressor
+from consilience.ensemble import DegradedWarning, StackingClassifier, StackingRegressor
+from consilience.ensemble.final_estimator import fit_final, meta_features
+from consilience.evaluation import PurgedWalkForward
+from consilience.kernels import RegimeFeatures
+from tests.contracts.predictor import check_predictor, market
+from tests.ensemble.tables import log_loss, table
+
+FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
+MEMBERS = [("stiff", LogisticClassifier(C=0.01)), ("free", LogisticClassifier())]
+
+
+def stack(**options):
+    return StackingClassifier(MEMBERS, FOLDS, final_estimator=LogisticClassifier(), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"passthrough": True, "regimes": RegimeFeatures(2, random_state=0)}])
+def test_contract(options):
+    check_predictor(stack(**options), atol=1e-6)
+
+
+def test_contract_of_the_regressor():
+    members = [("stiff", RidgeRegressor(alpha=300.0)), ("free", RidgeRegressor())]
+    check_predictor(StackingRegressor(members, FOLDS, final_estimator=RidgeRegressor(), passthrough=True))
+
+
+def test_meta_features_are_log_odds_regimes_and_columns():
+    outputs = np.array([[[0.25, 0.75]], [[0.5, 0.5]]])
+    found = meta_features(outputs, np.array([[0.1, 0.9]]), np.array([[7.0]]))
+    np.testing.assert_allclose(found, [[np.log(3.0), 0.0, 0.1, 0.9, 7.0]])
+
+
+def test_an_estimator_that_overfits_noise_is_pulled_to_the_base_rate():
+    excess = []
+    for seed in range(10):
+        data, later = table(signal=0.0, seed=seed, n=800), table(signal=0.0, seed=seed + 100, n=4000)
+        final, _ = fit_final(LogisticClassifier(C=1e6), data, None)
+        said = final.combine(later.outputs, None, None)
+        excess.append(log_loss(said, later.target) - log_loss(np.tile(final.pool.base, (4000, 1)), later.target))
+    assert np.mean(excess) < 0.0005 and max(excess) < 0.002
+
+
+def test_it_learns_what_a_pool_cannot():
+    """One member is right when turned upside down; non-negative weights can only ignore it."""
+    data, later = table(signal=1.5, n=3000), table(signal=1.5, n=5000, seed=9)
+    final, _ = fit_final(LogisticClassifier(), dataclasses.replace(data, outputs=data.outputs[:, :, ::-1].copy()), None)
+    said = final.combine(later.outputs[:, :, ::-1], None, None)
+    assert log_loss(said, later.target) < 0.6
+
+
+def test_walk_forward_of_the_meta_learner_is_causal():
+    X, y = market(500)
+    first = stack().fit(X, y)
+    start = int((first.oof_.fold == 3).argmax())
+    flipped = y.copy()
+    flipped[start - 1 :] = 1 - flipped[start - 1 :]
+    other = stack().fit(X, flipped, out_of_fold=first.out_of_fold_)
+    rows = first.oof_.fold == 3
+    np.testing.assert_allclose(other.oof_.proba[rows], first.oof_.proba[rows], atol=1e-9)
+    assert rows.any() and not (first.oof_.fold == 1).any(), "two folds go by before the meta-learner can be judged"
+
+
+def test_explanation_sums_and_passes_columns_through():
+    X, y = market(400)
+    model = stack(passthrough=True).fit(X, y)
+    said = model.explain(X)
+    log_odds = np.log(said.proba[:, 1] / said.proba[:, 0])
+    np.testing.assert_allclose(said.base[:, 0] + said.contributions[:, :, 0].sum(axis=0), log_odds, atol=1e-9)
+    np.testing.assert_allclose(model.predict_newest_proba(X, 5), model.predict_proba(X)[-5:], atol=1e-9)
+    assert model.final_.model.n_features_in_ == 2 + X.shape[1]
+
+
+def test_a_missing_member_is_answered_by_the_pool():
+    X, y = market(400)
+    model = stack().fit(X, y)
+
+    class Gone:
+        def predict_proba(self, X):
+            raise RuntimeError("gone")
+
+    model.members_["stiff"] = Gone()
+    with pytest.warns(DegradedWarning):
+        proba = model.predict_proba(X)
+    pool = model.combination_.pool_for((1,))
+    np.testing.assert_allclose(proba, pool.combine(model.members_["free"].predict_proba(X)[None]))
+
+
+def test_damaged_or_foreign_final_estimators_are_refused():
+    X, y = market(400)
+    state = stack().fit(X, y).get_state()
+    with pytest.raises(InvalidState):
+        restore(dataclasses.replace(state, arrays={**state.arrays, "final_weights": np.array([[-1.0]])}))
+    with pytest.raises(InvalidState):
+        restore(dataclasses.replace(state, children={k: v for k, v in state.children.items() if k != "_final"}))
+    foreign = StackingClassifier(MEMBERS, FOLDS, final_estimator=LogisticRegression()).fit(X, y)
+    with pytest.raises(InvalidState, match="final_estimator"):
+        foreign.get_state()
