@@ -151,7 +151,7 @@ class _PredictorMixin:
             self.n_features_in_ = _count(state.spec["n_features_in"])  # type: ignore[attr-defined]
             names = state.spec["feature_names_in"]
             if names is not None:
-                self.feature_names_in_ = np.array(names, dtype=object)  # type: ignore[attr-defined]
+                self.feature_names_in_ = _names(names, self.n_features_in_)  # type: ignore[attr-defined]
             if "classes" in state.spec:
                 self.classes_ = _classes(state.spec["classes"])  # type: ignore[attr-defined]
             self._restore_fitted(state.spec["fitted"], state.arrays, children)
@@ -252,6 +252,14 @@ def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidState(f"n_features_in must be a positive integer, not {value!r}.")
     return value
+
+
+def _names(names: Any, n_features: int) -> np.ndarray:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidState("The stored feature names must be a list of text.")
+    if len(names) != n_features or len(set(names)) != n_features:
+        raise InvalidState(f"The stored model reads {n_features} features, but names {len(names)}, or one twice.")
+    return np.array(names, dtype=object)
 
 
 def _classes(spec: Any) -> np.ndarray:

@@ -72,3 +72,12 @@ def test_a_header_that_lies_behind_a_right_digest_is_refused(tmp_path, array):
     (tmp_path / "m.state").write_bytes(b"consilience-state-1\n" + hashlib.sha256(body).digest() + body)
     with pytest.raises(InvalidState):
         read_state(tmp_path / "m.state")
+
+
+@pytest.mark.parametrize("names", ["abc", [1, 2], [["a"], ["b"]], ["a"], ["a", "a"], ["a", "b", "c"], {"a": 1, "b": 2}])
+def test_stored_feature_names_that_do_not_fit_are_refused(names):
+    from consilience.boosting import RidgeRegressor
+
+    state = RidgeRegressor().fit([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]], [0.0, 1.0, 2.0]).get_state()
+    with pytest.raises(InvalidState):
+        RidgeRegressor.from_state(State(state.kind, state.spec | {"feature_names_in": names}, state.arrays))
