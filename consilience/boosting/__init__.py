@@ -16,6 +16,9 @@ _HOMES = {
     "RandomForestRegressor": "random_forest",
     "LogisticClassifier": "linear",
     "RidgeRegressor": "linear",
+    "permutation_importances": "importance",
+    "plot_contributions": "importance",
+    "plot_importances": "importance",
 }
 
 __all__ = [*_HOMES]
