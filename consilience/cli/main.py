@@ -23,14 +23,9 @@ for command in (train_command, predict_command, tune_command, bench_command, reg
 
 def main() -> None:
     """Run the command line: errors of consilience end in one line on stderr and exit status 1."""
-    from consilience.base.errors import ConsilienceError
-
     try:
         _check_backend()
         app()
-    except ConsilienceError as error:
-        print(f"consilience: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         print("consilience: interrupted; what was finished is kept, run the same command to go on.", file=sys.stderr)
         sys.exit(130)
@@ -38,13 +33,20 @@ def main() -> None:
         # the reader of our output (head, less) has left; there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except Exception as error:
+        from consilience.base.errors import ConsilienceError  # not above: it costs `--help` a second of imports
+
+        if not isinstance(error, ConsilienceError):
+            raise
+        print(f"consilience: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _check_backend() -> None:
-    from consilience.base.errors import InvalidInput, nearest
-
     backend = os.environ.get("KERAS_BACKEND")
     if backend is not None and backend not in BACKENDS:
+        from consilience.base.errors import InvalidInput, nearest
+
         raise InvalidInput(
             f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}. Got {backend!r} instead.{nearest(backend, BACKENDS)}"
         )
