@@ -2,8 +2,8 @@
 
     python benchmarks/lorentzian.py [row ...] [--repeats 5] [--threads 2]
 
-Peers that are not installed are reported as absent. usearch measures with the same compiled metric, scikit-learn's brute
-force measures Euclidean distance (matrix products), which is easier.
+Peers that are not installed are reported as absent. usearch measures with a compiled Lorentzian metric, scikit-learn's
+brute force measures Euclidean distance (matrix products), which is easier.
 """
 
 import argparse
@@ -188,16 +188,16 @@ def knn(repeats: int, threads: int) -> None:
     seconds = interleaved(works, repeats)
     if peer is not None:
         seconds |= interleaved({"consilience ": works["consilience"], "usearch exact": peer}, max(1, repeats // 3))
-    seconds["peak of sub-abs-multiply-add, 2 threads"] = _peak_seconds(n * m * d, threads, repeats)
+    peak = f"peak of sub-abs-multiply-add, {threads} threads"
+    seconds[peak] = _peak_seconds(n * m * d, threads, repeats)
     show(
         f"exact k-NN, {n} x {m} x {d}, k={k}, {threads} threads",
         seconds,
         "consilience",
         {"usearch exact": 60, "scikit-learn, Euclidean": 4},
     )
-    print(
-        f"  consilience / peak: {seconds['consilience'] / seconds['peak of sub-abs-multiply-add, 2 threads']:.2f} (wanted <= 2.5)"
-    )
+    ratio = seconds["consilience"] / seconds[peak]
+    print(f"  consilience / peak: {ratio:.2f} (wanted <= 2.5)")
 
 
 def _peak_seconds(operations: float, threads: int, repeats: int) -> float:
@@ -217,17 +217,20 @@ def _peak_seconds(operations: float, threads: int, repeats: int) -> float:
 
 
 def market(repeats: int, threads: int) -> None:
-    n, m, d, k = 50_000, 5_000, 10, 8
     for seed in SEEDS:
-        reference, queries = np.split(market_like(n + m, d, seed), [n])
-        auto, brute = (LorentzianIndex(reference, method=method, n_threads=threads) for method in ("auto", "brute"))
-        for mine, theirs in zip(auto.query(queries, k), brute.query(queries, k)):
-            np.testing.assert_array_equal(mine, theirs)
-        name = f"consilience, auto ({auto.method_})"
-        seconds = interleaved(
-            {name: lambda: auto.query(queries, k), "consilience, brute": lambda: brute.query(queries, k)}, repeats
-        )
-        show(f"market-like, {n} x {m} x {d}, k={k}, seed {seed}", seconds, name, {"consilience, brute": 2.5})
+        _market(seed, repeats, threads)
+
+
+def _market(seed: int, repeats: int, threads: int) -> None:
+    n, m, d, k = 50_000, 5_000, 10, 8
+    reference, queries = np.split(market_like(n + m, d, seed), [n])
+    auto, brute = (LorentzianIndex(reference, method=method, n_threads=threads) for method in ("auto", "brute"))
+    for mine, theirs in zip(auto.query(queries, k), brute.query(queries, k)):
+        np.testing.assert_array_equal(mine, theirs)
+    own = f"consilience, auto ({auto.method_})"
+    works = {own: lambda: auto.query(queries, k), "consilience, brute": lambda: brute.query(queries, k)}
+    row = f"market-like, {n} x {m} x {d}, k={k}, seed {seed}"
+    show(row, interleaved(works, repeats), own, {"consilience, brute": 2.5})
 
 
 def large(repeats: int, threads: int) -> None:

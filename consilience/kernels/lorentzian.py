@@ -4,8 +4,24 @@ from typing import Any, Self
 
 import numpy as np
 
-from consilience.base import Arrays, ClassifierPredictor, InvalidInput, InvalidState, RegressorPredictor, Spec, State
+from consilience.base import (
+    Arrays,
+    ClassifierPredictor,
+    InvalidInput,
+    InvalidState,
+    RegressorPredictor,
+    Spec,
+    State,
+    TimeAxis,
+    invalid,
+    time_axis,
+)
+from consilience.kernels.lorentzian_calibration import apply_calibration, check_calibration, fit_calibration
+from consilience.kernels.lorentzian_input import count
 from consilience.kernels.lorentzian_memory import LorentzianMemory
+
+_CALIBRATION_SHARE = 0.3
+_LEAST = 1e-6  # without smoothing a share of votes may be 0, whose logarithm no slope can help
 
 
 class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
@@ -25,10 +41,14 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
     max_window : remember only the newest rows of each asset; None for all.
     smoothing : pseudo-neighbours that vote with the class frequencies of the remembered rows; it keeps every
         probability inside (0, 1) and shrinks a small sample's noise. 0 for the plain share of votes.
+    calibrate : learn a slope and offsets that make the probabilities mean what they say (Platt scaling), from the
+        newest 30 % of the time given to ``fit``, answered from the rows before. All rows are remembered all the same.
+    label_horizon : with ``calibrate``, the times that a label looks ahead: so many are left out between the two parts.
     n_jobs : threads at most; None or -1 for all. Results do not depend on it.
 
     Attributes
     ----------
+    calibration_ : (1 + n_classes,) slope and offsets, or None.
     classes_, n_features_in_, feature_names_in_ : as in scikit-learn.
     rows_ : (n,) which rows of X are remembered (not those of weight 0, nor those older than the window).
 
@@ -55,6 +75,8 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         min_spacing: int = 1,
         max_window: int | None = None,
         smoothing: float = 8.0,
+        calibrate: bool = False,
+        label_horizon: int = 1,
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -64,21 +86,34 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         self.min_spacing = min_spacing
         self.max_window = max_window
         self.smoothing = smoothing
+        self.calibrate = calibrate
+        self.label_horizon = label_horizon
         self.n_jobs = n_jobs
+
+    calibration_: np.ndarray | None
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None) -> Self:
         """Remember the rows of X (n, d) in time order and their labels y (n,); ``validation`` is not used."""
         self._check_params()
+        if not isinstance(self.calibrate, bool | np.bool_):
+            raise invalid("calibrate", "LorentzianClassifier", "True or False", self.calibrate)
+        count(self.label_horizon, "label_horizon", "LorentzianClassifier")
         values, target, weight = self._read_fit(X, y, sample_weight)
         codes = self._read_labels(target)
         if weight is not None and len(np.unique(codes[weight > 0])) < 2:
             raise InvalidInput("The 'sample_weight' parameter leaves rows of one class only; two classes are needed.")
-        self._remember(X, values, codes, weight)
+        axis = time_axis(X)
+        self.calibration_ = self._learn_calibration(axis, values, codes, weight) if self.calibrate else None
+        self._remember(axis, values, codes, weight)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (m, n_classes), each row from its own neighbours alone."""
-        queries = self._read_queries(X)
+        proba = self._votes(self._read_queries(X))
+        return proba if self.calibration_ is None else apply_calibration(self.calibration_, np.maximum(proba, _LEAST))
+
+    def _votes(self, queries: np.ndarray) -> np.ndarray:
+        """Probabilities (m, n_classes) of scaled queries, before calibration."""
         distances, places = self._search(queries, self.n_neighbors)
         shares = self._neighbor_weights(distances, places)
         codes = np.where(places >= 0, self._target[places], 0)
@@ -87,6 +122,25 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
             votes[:, code] = np.where(codes == code, shares, 0.0).sum(axis=1)
         votes += self.smoothing * self._prior()
         return votes / votes.sum(axis=1, keepdims=True)
+
+    def _learn_calibration(
+        self, axis: TimeAxis, values: np.ndarray, codes: np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
+        """Answer the newest rows from the older ones, and fit what came to what was said."""
+        moments, when = np.unique(axis.times, return_inverse=True)
+        cut = int((1.0 - _CALIBRATION_SHARE) * len(moments))
+        old, new = np.flatnonzero(when < cut - self.label_horizon), np.flatnonzero(when >= cut)
+        if len(old) < self.n_neighbors or len(new) < 2 * len(self.classes_):
+            raise InvalidInput(
+                f"The 'calibrate' parameter of LorentzianClassifier needs at least n_neighbors = {self.n_neighbors} "
+                f"rows in the first 70 % of time; there are {len(old)}. Give more rows or set calibrate=False."
+            )
+        earlier = type(self)(**{**self.get_params(deep=False), "calibrate": False})
+        earlier.classes_, earlier.n_features_in_ = self.classes_, self.n_features_in_
+        past = TimeAxis(axis.times[old], axis.assets[old], axis.asset_names)
+        earlier._remember(past, values[old], codes[old], None if weight is None else weight[old])
+        proba = np.maximum(earlier._votes(earlier.scaling_(values[new])), _LEAST)
+        return fit_calibration(proba, codes[new], None if weight is None else weight[new])
 
     def _prior(self) -> np.ndarray:
         """Class frequencies (n_classes,) of the remembered rows; one pseudo-row is shared among all classes.
@@ -98,10 +152,16 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         return counts / counts.sum()
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
-        return {"n_samples_fit": self.n_samples_fit_}, self._memory_arrays(), {}
+        arrays = self._memory_arrays()
+        if self.calibration_ is not None:
+            arrays["calibration"] = self.calibration_
+        return {"n_samples_fit": self.n_samples_fit_}, arrays, {}
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
         self._restore_memory(spec, arrays)
+        self.calibration_ = arrays["calibration"] if self.calibrate else None
+        if self.calibration_ is not None:
+            check_calibration(self.calibration_, len(self.classes_))
         codes = arrays["target"]
         if codes.dtype != np.int64 or int(codes.min()) < 0 or int(codes.max()) >= len(self.classes_):
             raise InvalidState("The stored labels must be int64 codes of the stored classes.")
@@ -146,7 +206,7 @@ class LorentzianRegressor(LorentzianMemory, RegressorPredictor):
         """Remember the rows of X (n, d) in time order and their outcomes y (n,); ``validation`` is not used."""
         self._check_params()
         values, target, weight = self._read_fit(X, y, sample_weight)
-        self._remember(X, values, target, weight)
+        self._remember(time_axis(X), values, target, weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

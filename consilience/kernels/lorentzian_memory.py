@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from consilience.base import Arrays, InvalidInput, InvalidState, Spec, invalid, time_axis
+from consilience.base import Arrays, InvalidInput, InvalidState, Spec, TimeAxis, invalid
 from consilience.kernels import _lorentzian_spacing, lorentzian_scaling
 from consilience.kernels.lorentzian_index import LorentzianIndex
 from consilience.kernels.lorentzian_input import count, threads
@@ -86,9 +86,8 @@ class LorentzianMemory:
             raise invalid("smoothing", owner, "a finite number >= 0", self.smoothing)
         threads(self.n_jobs, owner)
 
-    def _remember(self, X: Any, values: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> None:
-        """Keep the newest rows that count for something; X is what the caller gave, values (n, d) its numbers."""
-        axis = time_axis(X)
+    def _remember(self, axis: TimeAxis, values: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> None:
+        """Keep the newest rows of values (n, d) that count for something."""
         bars = _bars(axis.assets)
         keep = np.ones(len(values), bool) if weight is None else weight > 0
         if self.max_window is not None:

@@ -8,6 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from consilience.base import InvalidInput, InvalidState, State, restore, time_axis
 from consilience.kernels import LorentzianClassifier, LorentzianRegressor
+from consilience.kernels.lorentzian_calibration import fit_calibration
 from tests.contracts.predictor import check_predictor, market
 from tests.reference import lorentzian as oracle
 
@@ -32,10 +33,11 @@ def test_scikit_learn_checks(estimator, check):
     [
         LorentzianClassifier(),
         LorentzianClassifier(5, weights="distance", min_spacing=4, max_window=100, scaling="standard", clip=None),
+        LorentzianClassifier(calibrate=True, label_horizon=3),
         LorentzianRegressor(),
         LorentzianRegressor(5, weights="distance", min_spacing=3, smoothing=2.0),
     ],
-    ids=["classifier", "spaced classifier", "regressor", "spaced regressor"],
+    ids=["classifier", "spaced classifier", "calibrated", "regressor", "spaced regressor"],
 )
 def test_contract(model, assets):
     check_predictor(model, assets=assets)
@@ -137,6 +139,8 @@ def test_a_class_that_the_window_lost_keeps_a_probability():
         ("smoothing", -0.1),
         ("n_jobs", 0),
         ("n_neighbors", 1000),
+        ("calibrate", "yes"),
+        ("label_horizon", 0),
     ],
 )
 def test_a_bad_parameter_is_named(name, value):
@@ -159,6 +163,48 @@ def test_extreme_scales_survive_scaling(edges):
     X, y = market(n_rows=60)
     proba = LorentzianClassifier().fit(X * edges, y).predict_proba(X * edges)
     assert np.isfinite(proba).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1.0, 8.0])
+def test_calibrated_probabilities_mean_what_they_say(smoothing):
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((3000, 3))
+    y = (rng.random(3000) < 1 / (1 + np.exp(-1.5 * X[:, 0]))).astype(int)
+    given, asked = slice(0, 2000), slice(2000, 3000)
+    raw = LorentzianClassifier(16, smoothing=smoothing).fit(X[given], y[given])
+    model = LorentzianClassifier(16, smoothing=smoothing, calibrate=True).fit(X[given], y[given])
+    proba = model.predict_proba(X[asked])[:, 1]
+    assert model.evaluate(X[asked], y[asked])["log_loss"] <= raw.evaluate(X[asked], y[asked])["log_loss"] + 0.003
+    for low, high in [(0.0, 0.35), (0.35, 0.65), (0.65, 1.0)]:
+        inside = (proba >= low) & (proba < high)
+        assert inside.sum() > 50
+        assert abs(proba[inside].mean() - y[asked][inside].mean()) < 0.09
+
+
+def test_calibration_ignores_a_vote_that_knows_nothing():
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((3000, 3)), (rng.random(3000) < 0.6).astype(int)
+    model = LorentzianClassifier(calibrate=True, smoothing=1.0).fit(X[:2000], y[:2000])
+    assert model.calibration_[0] < 0.15
+    assert model.evaluate(X[2000:], y[2000:])["log_loss"] < 0.69
+
+
+def test_calibration_learns_from_earlier_rows_only():
+    X, y = market(n_rows=200)
+    model = LorentzianClassifier(calibrate=True, label_horizon=5).fit(X, y)
+    earlier = LorentzianClassifier().fit(X.iloc[:135], y[:135])  # 70 % of the times, less the horizon
+    expected = fit_calibration(earlier.predict_proba(X.iloc[140:]), y[140:])
+    np.testing.assert_allclose(model.calibration_, expected, rtol=1e-9)
+    with pytest.raises(InvalidInput, match="calibrate"):
+        LorentzianClassifier(calibrate=True).fit(X.iloc[:11], y[:11])
+
+
+def test_a_damaged_calibration_is_refused():
+    X, y = market(n_rows=60)
+    state = LorentzianClassifier(calibrate=True).fit(X, y).get_state()
+    for theta in (np.array([-1.0, 0.0, 0.0]), np.zeros(2), np.array([1.0, np.nan, 0.0])):
+        with pytest.raises(InvalidState):
+            restore(_damaged(state, calibration=theta))
 
 
 def _damaged(state: State, **changes) -> State:
