@@ -7,6 +7,7 @@ pure functions on arrays: combination code receives predictions, never models.
 
 from consilience.ensemble.explanation import Explanation
 from consilience.ensemble.failures import DegradedWarning, QuorumNotMet
+from consilience.ensemble.importance import permutation_importance
 from consilience.ensemble.online_weights import OnlineWeights
 from consilience.ensemble.stacking import StackingClassifier, StackingRegressor
 from consilience.ensemble.voting import VotingClassifier, VotingRegressor
@@ -20,4 +21,5 @@ __all__ = [
     "StackingRegressor",
     "VotingClassifier",
     "VotingRegressor",
+    "permutation_importance",
 ]

@@ -9,12 +9,14 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import _BaseComposition
 
 from consilience.base import InvalidState, State, invalid, take
 from consilience.ensemble.deadline import within
+from consilience.ensemble.importance import weighted_importances
 from consilience.evaluation.folds import tail_of
 from consilience.evaluation.label_intervals import LabelIntervals
 from consilience.evaluation.out_of_fold import OutOfFold, out_of_fold
@@ -30,6 +32,8 @@ class MembersMixin(_BaseComposition):
     members_: dict[str, Any]
     validation_fraction: float
     fit_budget: float | None
+    n_features_in_: int
+    weights_: Any
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters; deep ones include ``<member>__<parameter>``."""
@@ -46,6 +50,13 @@ class MembersMixin(_BaseComposition):
         fitted = getattr(self, "members_", None)
         models = fitted.values() if fitted else [model for _, model in self.members]
         return max(int(getattr(model, "lookback", 0)) for model in models)
+
+    @property
+    def feature_importances_(self) -> pd.Series:
+        """The members' own importances by feature name, averaged by weight (see ``permutation_importance`` too)."""
+        check_fitted(self)
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
+        return weighted_importances(self.members_, self.weights_, [str(name) for name in names])
 
     def _named_members(self) -> dict[str, Any]:
         owner = type(self).__name__
