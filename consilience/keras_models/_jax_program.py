@@ -20,9 +20,7 @@ class Trainer:
         self._optimizer = build_optimizer(recipe)
         self._optimizer.build(model.trainable_variables)
         self._loss = LOSSES[recipe.loss]
-        self._rate = next(
-            i for i, v in enumerate(self._optimizer.variables) if v is self._optimizer._learning_rate
-        )
+        self._rate = next(i for i, v in enumerate(self._optimizer.variables) if v is self._optimizer._learning_rate)
         self._optimizer_start = [np.asarray(v.value) for v in self._optimizer.variables]
         self._batch_size = recipe.batch_size
         self._run = jax.jit(self._chunk, donate_argnums=(0,))
@@ -37,9 +35,7 @@ class Trainer:
 
     def run(self, state: Any, chunk: Chunk) -> tuple[Any, Any]:
         """The state after the chunk, and [weighted loss sum, weight sum] (still on the device)."""
-        return self._run(
-            state, (chunk.x, chunk.lengths, chunk.y, chunk.weight, chunk.rates), np.int32(chunk.n_steps)
-        )
+        return self._run(state, (chunk.x, chunk.lengths, chunk.y, chunk.weight, chunk.rates), np.int32(chunk.n_steps))
 
     def weights(self, state: Any) -> list[np.ndarray]:
         return [np.array(a) for a in state[0]]
@@ -54,9 +50,7 @@ class Trainer:
     def _chunk(self, state: Any, data: Any, n_steps: Any) -> tuple[Any, Any]:
         def step(number: Any, carry: Any) -> Any:
             state, sums = carry
-            x, lengths, y, weight, rate = (
-                jax.lax.dynamic_index_in_dim(part, number, keepdims=False) for part in data
-            )
+            x, lengths, y, weight, rate = (jax.lax.dynamic_index_in_dim(part, number, keepdims=False) for part in data)
             state, loss = self._step(state, x, lengths, y, weight, rate)
             return state, sums + jnp.stack([loss * self._batch_size, weight.sum()])
 

@@ -31,7 +31,8 @@ class Trainer:
 
     def start(self, weights: list[np.ndarray], seed: int) -> Any:
         streams = [
-            np.array([seed, number], np.asarray(v).dtype) for number, v in enumerate(self._model.non_trainable_variables)
+            np.array([seed, number], np.asarray(v).dtype)
+            for number, v in enumerate(self._model.non_trainable_variables)
         ]
         return self.load([list(weights), streams, list(self._optimizer_start)])
 

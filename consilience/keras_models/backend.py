@@ -26,7 +26,9 @@ def choose_backend() -> str:
             f"KERAS_BACKEND is {name!r}, but {name} is not installed. Install it, or choose another of {_choices()}."
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # XLA compiles our graphs; this spares a warning at every import
+    os.environ.setdefault(
+        "TF_ENABLE_ONEDNN_OPTS", "0"
+    )  # XLA compiles our graphs; this spares a warning at every import
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # take GPU memory as needed, not the whole card
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     return name
@@ -46,9 +48,7 @@ def program_module() -> ModuleType:
 
 def _known(name: str) -> str:
     if name not in BACKENDS:
-        raise InvalidInput(
-            f"KERAS_BACKEND must be one of {_choices()}. Got {name!r} instead.{nearest(name, BACKENDS)}"
-        )
+        raise InvalidInput(f"KERAS_BACKEND must be one of {_choices()}. Got {name!r} instead.{nearest(name, BACKENDS)}")
     return name
 
 

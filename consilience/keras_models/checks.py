@@ -82,4 +82,6 @@ def _number(name: str, owner: str, value: Any, least: float, most: float, with_l
     except (TypeError, ValueError):
         number = math.nan
     if isinstance(value, str | bool) or not least <= number <= most or (number == least and not with_least):
-        raise invalid(name, owner, f"a number {'from' if with_least else 'above'} {least:g} and at most {most:g}", value)
+        raise invalid(
+            name, owner, f"a number {'from' if with_least else 'above'} {least:g} and at most {most:g}", value
+        )

@@ -212,12 +212,12 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
             from sklearn.utils.class_weight import compute_class_weight
 
             try:
-                per_class = compute_class_weight(
-                    self.class_weight, classes=self.classes_, y=self.classes_[codes]
-                )
+                per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
             except ValueError as error:
                 raise invalid(
-                    "class_weight", type(self).__name__, "None, 'balanced' or a dict of class to weight",
+                    "class_weight",
+                    type(self).__name__,
+                    "None, 'balanced' or a dict of class to weight",
                     self.class_weight,
                 ) from error
             weight *= per_class[codes]

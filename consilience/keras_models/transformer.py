@@ -5,7 +5,13 @@ from typing import Any
 import keras
 
 from consilience.keras_models.architecture import body
-from consilience.keras_models.layers import LearnedPositions, SequencePooling, SinusoidalPositions, TransformerBlock
+from consilience.keras_models.layers import (
+    LearnedPositions,
+    NewestRow,
+    SequencePooling,
+    SinusoidalPositions,
+    TransformerBlock,
+)
 from consilience.keras_models.sequence import SequenceClassifier, SequenceRegressor
 
 _OPTIONS = ("width", "heads", "layers", "positions", "dropout")
@@ -19,10 +25,16 @@ def transformer_body(x: Any, lengths: Any, options: dict[str, Any]) -> Any:
         x = SinusoidalPositions(name="positions")(x, lengths)
     elif options["positions"] == "learned":
         x = LearnedPositions(name="positions")(x, lengths)
-    rotary = options["positions"] == "rotary"
+    rotary, last = options["positions"] == "rotary", options["pooling"] == "last"
     for number in range(options["layers"]):
-        x = TransformerBlock(options["heads"], options["dropout"], rotary, name=f"block_{number}")(x)
-    x = SequencePooling(options["pooling"], name="pool")(x, lengths)
+        block = TransformerBlock(options["heads"], options["dropout"], rotary, name=f"block_{number}")
+        if last and number == options["layers"] - 1:
+            x = block(x, NewestRow(x.shape[1], name="newest")(lengths))
+            x = keras.layers.Reshape((options["width"],), name="pool")(x)
+        else:
+            x = block(x)
+    if not last:
+        x = SequencePooling(options["pooling"], name="pool")(x, lengths)
     return keras.layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
 
 
@@ -74,15 +86,15 @@ class TransformerClassifier(SequenceClassifier):
         positions: str = "sinusoidal",
         pooling: str = "last",
         feature_gate: bool = False,
-        dropout: float = 0.1,
-        epochs: int = 12,
-        patience: int | None = 4,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        dropout: float = 0.2,
+        epochs: int = 10,
+        patience: int | None = 3,
+        batch_size: int = 64,
+        learning_rate: float = 2e-3,
         schedule: str = "cosine",
         warmup: float = 0.1,
         optimizer: str = "adamw",
-        weight_decay: float = 1e-3,
+        weight_decay: float = 0.05,
         clip_norm: float | None = 1.0,
         accumulation: int = 1,
         class_weight: Any = None,
@@ -120,15 +132,15 @@ class TransformerRegressor(SequenceRegressor):
         positions: str = "sinusoidal",
         pooling: str = "last",
         feature_gate: bool = False,
-        dropout: float = 0.1,
-        epochs: int = 12,
-        patience: int | None = 4,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        dropout: float = 0.2,
+        epochs: int = 10,
+        patience: int | None = 3,
+        batch_size: int = 64,
+        learning_rate: float = 2e-3,
         schedule: str = "cosine",
         warmup: float = 0.1,
         optimizer: str = "adamw",
-        weight_decay: float = 1e-3,
+        weight_decay: float = 0.05,
         clip_norm: float | None = 1.0,
         accumulation: int = 1,
         loss: str = "squared_error",

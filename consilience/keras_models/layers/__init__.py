@@ -8,7 +8,7 @@ from consilience.keras_models.layers.attention import CausalSelfAttention, Trans
 from consilience.keras_models.layers.convolution import CausalConvolution, CausalConvolutionBlock
 from consilience.keras_models.layers.dropout import StepDropout
 from consilience.keras_models.layers.gate import FeatureGate
-from consilience.keras_models.layers.pooling import SequencePooling
+from consilience.keras_models.layers.pooling import NewestRow, SequencePooling
 from consilience.keras_models.layers.positions import LearnedPositions, SinusoidalPositions, rotate
 from consilience.keras_models.layers.recurrent import CausalLSTM
 
@@ -19,6 +19,7 @@ __all__ = [
     "CausalSelfAttention",
     "FeatureGate",
     "LearnedPositions",
+    "NewestRow",
     "SequencePooling",
     "SinusoidalPositions",
     "StepDropout",

@@ -19,6 +19,7 @@ class CausalSelfAttention(keras.layers.Layer):
 
     Call arguments:
         x: (batch, window, width).
+        newest: None, or (batch, window) float, one-hot: only that row's output is computed, (batch, 1, width).
 
     On a GPU ``keras.ops.dot_product_attention`` is used, which picks flash attention where the card and the shapes allow it.
     """
@@ -27,30 +28,52 @@ class CausalSelfAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads, self.rotary = heads, rotary
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        width = input_shape[-1]
+    def build(self, x_shape: tuple[int | None, ...], newest_shape: Any = None) -> None:
+        width = x_shape[-1]
         assert width is not None
         self.project = keras.layers.Dense(3 * width, use_bias=False, name="project", dtype=self.dtype_policy)
-        self.project.build(input_shape)
+        self.project.build(x_shape)
         self.merge = keras.layers.Dense(width, name="merge", dtype=self.dtype_policy)
-        self.merge.build(input_shape)
+        self.merge.build(x_shape)
         self.built = True
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, newest: Any = None) -> Any:
         window, width = x.shape[1], x.shape[2]
         heads, depth = self.heads, width // self.heads
+        if newest is not None:
+            return self._newest(x, newest, window, width)
         qkv = ops.reshape(self.project(x), (-1, window, 3 * heads, depth))
         query, key, value = qkv[:, :, :heads], qkv[:, :, heads : 2 * heads], qkv[:, :, 2 * heads :]
         if self.rotary:
-            query, key = rotate(query), rotate(key)
+            query, key = rotate(query, window), rotate(key, window)
         if accelerated():
             mixed = ops.dot_product_attention(query, key, value, is_causal=True)
         else:
             mixed = _attend(query, key, value, window, depth)
         return self.merge(ops.reshape(mixed, (-1, window, width)))
 
+    def _newest(self, x: Any, newest: Any, window: int, width: int) -> Any:
+        """The output of one row per window, (batch, 1, width): its query against all rows up to it."""
+        heads, depth = self.heads, width // self.heads
+        kernel = ops.cast(self.project.kernel, self.compute_dtype)
+        key_value = ops.reshape(ops.matmul(x, kernel[:, width:]), (-1, window, 2 * heads, depth))
+        key, value = key_value[:, :, :heads], key_value[:, :, heads:]
+        query = ops.reshape(ops.matmul(pick(x, newest), kernel[:, :width]), (-1, 1, heads, depth))
+        if self.rotary:
+            query, key = rotate(query, window, newest), rotate(key, window)
+        scores = ops.cast(ops.sum(query * key, axis=-1), "float32") * depth**-0.5
+        later = ops.cumsum(newest, axis=1) - newest
+        weights = ops.softmax(ops.where(later[:, :, None] > 0.5, -1e9, scores), axis=1)
+        mixed = ops.sum(ops.cast(weights, value.dtype)[..., None] * value, axis=1)
+        return self.merge(ops.reshape(mixed, (-1, 1, width)))
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self.heads, "rotary": self.rotary}
+
+
+def pick(x: Any, newest: Any) -> Any:
+    """The row of each window that ``newest`` (batch, window) marks, (batch, 1, width)."""
+    return ops.sum(x * ops.cast(newest, x.dtype)[:, :, None], axis=1, keepdims=True)
 
 
 def _attend(query: Any, key: Any, value: Any, window: int, depth: int) -> Any:
@@ -72,6 +95,8 @@ class TransformerBlock(keras.layers.Layer):
 
     Call arguments:
         x: (batch, window, width).
+        newest: None, or (batch, window) one-hot: the output of that row alone, (batch, 1, width), for less than half the
+            work. The last block of a network that reads only its newest row runs so.
 
     Reference: Xiong et al. (2020), On layer normalization in the Transformer architecture.
     """
@@ -85,19 +110,25 @@ class TransformerBlock(keras.layers.Layer):
         self.norm_forward = keras.layers.LayerNormalization(epsilon=1e-5, name="norm_forward", dtype=policy)
         self.drop = StepDropout(dropout, name="drop", dtype=policy)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        width = input_shape[-1]
+    def build(self, x_shape: tuple[int | None, ...], newest_shape: Any = None) -> None:
+        width = x_shape[-1]
         assert width is not None
         self.widen = keras.layers.Dense(2 * width, activation="gelu", name="widen", dtype=self.dtype_policy)
         self.narrow = keras.layers.Dense(width, name="narrow", dtype=self.dtype_policy)
         for layer in (self.norm_attention, self.attention, self.norm_forward, self.widen):
-            layer.build(input_shape)
-        self.narrow.build((*input_shape[:-1], 2 * width))
+            layer.build(x_shape)
+        self.narrow.build((*x_shape[:-1], 2 * width))
         self.built = True
 
-    def call(self, x: Any, training: bool = False) -> Any:
-        x = x + self.drop(self.attention(self.norm_attention(x)), training=training)
+    def call(self, x: Any, newest: Any = None, training: bool = False) -> Any:
+        mixed = self.attention(self.norm_attention(x), newest)
+        if newest is not None:
+            x = pick(x, newest)
+        x = x + self.drop(mixed, training=training)
         return x + self.drop(self.narrow(self.widen(self.norm_forward(x))), training=training)
+
+    def compute_output_shape(self, x_shape: Any, newest_shape: Any = None) -> Any:
+        return x_shape if newest_shape is None else (x_shape[0], 1, x_shape[2])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self.heads, "dropout": self.rate, "rotary": self.rotary}

@@ -8,6 +8,27 @@ from keras import ops
 POOLINGS = ("last", "mean", "attention")
 
 
+class NewestRow(keras.layers.Layer):
+    """Marks the newest real row of each left-aligned window: (batch,) lengths to (batch, window) float, one-hot.
+
+    Args:
+        window: rows per window.
+    """
+
+    def __init__(self, window: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = window
+
+    def call(self, lengths: Any) -> Any:
+        return ops.one_hot(ops.cast(lengths, "int32") - 1, self.window, dtype="float32")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape, self.window)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "window": self.window}
+
+
 class SequencePooling(keras.layers.Layer):
     """The newest real row, the mean of the real rows, or a mean weighted by a learned score.
 

@@ -45,17 +45,24 @@ class LearnedPositions(keras.layers.Layer):
         return x + ops.cast(_shifted(ops.convert_to_tensor(self.table), lengths, x.shape[1]), x.dtype)
 
 
-def rotate(x: Any) -> Any:
+def rotate(x: Any, window: int, at: Any = None) -> Any:
     """Rotary positions: turns each pair of channels by an angle that grows with the position.
 
-    x: (batch, window, heads, width) with an even width. Products of two rotated vectors depend on the distance between
-    their positions only, so left-aligned windows need no shift.
+    x: (batch, window, heads, width) with an even width; or, with ``at`` (batch, window) one-hot over positions,
+    (batch, 1, heads, width), one row of each window. Products of two rotated vectors depend on the distance between their
+    positions only, so left-aligned windows need no shift.
 
     Reference: Su et al. (2021), RoFormer.
     """
-    window, width = x.shape[1], x.shape[3]
-    angles = _angles(window, width).astype("float32")[None, :, None, :]
-    cos, sin = (ops.cast(ops.convert_to_tensor(f(angles)), x.dtype) for f in (np.cos, np.sin))
+    width = x.shape[3]
+    angles = _angles(window, width).astype("float32")
+    turned = []
+    for table in (np.cos(angles), np.sin(angles)):
+        rows = (
+            ops.convert_to_tensor(table)[None] if at is None else ops.matmul(at, ops.convert_to_tensor(table))[:, None]
+        )
+        turned.append(ops.cast(rows[:, :, None, :], x.dtype))
+    cos, sin = turned
     first, second = x[..., : width // 2], x[..., width // 2 :]
     return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 

@@ -1,0 +1,148 @@
+"""The layers against slow numpy forms of the same formulas."""
+
+import doctest
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from consilience.keras_models.layers import (
+    CausalConvolution,
+    CausalLSTM,
+    CausalSelfAttention,
+    FeatureGate,
+    LearnedPositions,
+    SequencePooling,
+    SinusoidalPositions,
+    TransformerBlock,
+    pooling,
+    positions,
+    recurrent,
+)
+
+pytestmark = pytest.mark.xdist_group("keras")
+
+
+def sequence(batch=3, window=6, width=4, seed=0):
+    return np.random.default_rng(seed).standard_normal((batch, window, width)).astype(np.float32)
+
+
+def as_numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def randomise(layer, seed=1):
+    rng = np.random.default_rng(seed)
+    for variable in layer.trainable_variables:
+        variable.assign(0.5 * rng.standard_normal(variable.shape).astype(np.float32))
+
+
+def test_lstm_equals_keras_own():
+    layer = CausalLSTM(5)
+    x = sequence()
+    layer(x)
+    randomise(layer)
+    np.testing.assert_allclose(as_numpy(layer(x)), as_numpy(layer.lstm(x)), atol=1e-6)
+    assert [tuple(w.shape) for w in layer.trainable_variables] == [(4, 20), (5, 20), (20,)]
+
+
+def test_convolution_equals_keras_own():
+    x = sequence(window=9)
+    layer = CausalConvolution(5, kernel_size=3, dilation=2)
+    layer(x)
+    randomise(layer)
+    theirs = keras.layers.Conv1D(5, 3, dilation_rate=2, padding="causal")
+    theirs.build(x.shape)
+    theirs.kernel.assign(ops.reshape(layer.kernel, (3, 4, 5)))
+    theirs.bias.assign(layer.bias)
+    np.testing.assert_allclose(as_numpy(layer(x)), as_numpy(theirs(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+def test_attention_equals_the_formula_and_is_causal(rotary):
+    x = sequence(width=8)
+    layer = CausalSelfAttention(2, rotary)
+    layer(x)
+    randomise(layer)
+    out = as_numpy(layer(x))
+    qkv = (x @ as_numpy(layer.project.kernel)).reshape(3, 6, 3, 2, 4)
+    expected = np.zeros((3, 6, 2, 4))
+    for b in range(3):
+        for head in range(2):
+            q, k, v = (qkv[b, :, part, head] for part in range(3))
+            if rotary:
+                q, k = (np.stack([turn(row, t) for t, row in enumerate(part)]) for part in (q, k))
+            for t in range(6):
+                score = np.exp(q[t] @ k[: t + 1].T / 2.0)
+                expected[b, t, head] = score / score.sum() @ v[: t + 1]
+    expected = expected.reshape(3, 6, 8) @ as_numpy(layer.merge.kernel) + as_numpy(layer.merge.bias)
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+    changed = x.copy()
+    changed[:, 4:] = 9.0
+    np.testing.assert_allclose(as_numpy(layer(changed))[:, :4], out[:, :4], atol=1e-6)
+
+
+def turn(row, t):
+    half = len(row) // 2
+    angle = t * 10_000.0 ** (-2 * np.arange(half) / len(row))
+    a, b = row[:half], row[half:]
+    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)])
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+def test_the_newest_row_alone_equals_that_row_of_the_whole_block(rotary):
+    x = sequence(width=8)
+    layer = TransformerBlock(2, rotary=rotary)
+    layer(x)
+    randomise(layer)
+    lengths = np.array([6, 1, 4])
+    newest = np.eye(6, dtype=np.float32)[lengths - 1]
+    alone = as_numpy(layer(x, newest))
+    assert alone.shape == (3, 1, 8)
+    np.testing.assert_allclose(alone[:, 0], as_numpy(layer(x))[np.arange(3), lengths - 1], atol=1e-5)
+
+
+def test_sinusoidal_positions_count_from_the_end():
+    width, window = 6, 5
+    out = as_numpy(SinusoidalPositions()(np.zeros((2, window, width), np.float32), np.array([5, 2], np.int32)))
+    angle = np.arange(window)[:, None] / 10_000.0 ** (np.arange(0, width, 2) / width)
+    table = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+    np.testing.assert_allclose(out[0], table, atol=1e-6)
+    np.testing.assert_allclose(out[1, :2], table[-2:], atol=1e-6)
+
+
+def test_learned_positions_count_from_the_end():
+    layer = LearnedPositions()
+    x, lengths = np.zeros((2, 5, 3), np.float32), np.array([5, 2], np.int32)
+    layer(x, lengths)
+    randomise(layer)
+    out, table = as_numpy(layer(x, lengths)), as_numpy(layer.table)
+    np.testing.assert_allclose(out[0], table, atol=1e-6)
+    np.testing.assert_allclose(out[1, :2], table[-2:], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["last", "mean", "attention"])
+def test_pooling_never_reads_padding(kind):
+    x = sequence()
+    lengths = np.array([6, 1, 4], np.int32)
+    layer = SequencePooling(kind)
+    out = as_numpy(layer(x, lengths))
+    padded = x.copy()
+    for row, length in enumerate(lengths):
+        padded[row, length:] = 1e3
+    np.testing.assert_allclose(as_numpy(layer(padded, lengths)), out, atol=1e-5)
+    expected = (
+        x[np.arange(3), lengths - 1] if kind == "last" else [x[r, :n].mean(axis=0) for r, n in enumerate(lengths)]
+    )
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_an_untrained_gate_lets_everything_pass():
+    x = sequence()
+    np.testing.assert_allclose(as_numpy(FeatureGate()(x)), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("module", [positions, pooling, recurrent])
+def test_examples(module):
+    assert doctest.testmod(module).failed == 0
