@@ -27,7 +27,8 @@ def classification_scores(y: np.ndarray, proba: np.ndarray, classes: np.ndarray)
         "f1": float(
             metrics.f1_score(codes, guess, average="binary" if len(classes) == 2 else "macro", zero_division=0.0)
         ),
-        "mcc": float(metrics.matthews_corrcoef(codes, guess)),
+        # scikit-learn warns of a single label; the correlation is then 0 by definition.
+        "mcc": float(metrics.matthews_corrcoef(codes, guess)) if np.ptp([codes, guess]) > 0 else 0.0,
     }
     if len(np.unique(codes)) == len(classes):
         if len(classes) == 2:
