@@ -252,7 +252,7 @@ else:
         return np.full(LANES, value)
 
     def exp(x: np.ndarray) -> np.ndarray:
-        return np.where(x < _EXP_FLOOR, 0.0, np.exp(np.maximum(x, _EXP_FLOOR)))
+        return np.where(x < _EXP_FLOOR, 0.0, np.exp(larger(x, np.full(LANES, _EXP_FLOOR))))
 
     def exponent(x: np.ndarray) -> np.ndarray:
         return np.frexp(x)[1] - 1.0

@@ -70,7 +70,7 @@ def forward_filter(X: np.ndarray, parameters: HMMParameters, lengths: Any = None
     >>> p = HMMParameters.checked([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [2.0]], [1.0, 1.0], "spherical")
     >>> proba, log_likelihood = forward_filter(np.array([[0.0], [2.0], [2.0]]), p)
     >>> proba.round(3).tolist()
-    [[0.881, 0.119], [0.396, 0.604], [0.109, 0.891]]
+    [[0.881, 0.119], [0.358, 0.642], [0.079, 0.921]]
     """
     X = _rows(X, parameters)
     starts = sequence_starts(len(X), lengths)

@@ -66,6 +66,8 @@ class ScaledPass:
                 total, power, opening, closing = (summaries[:, row] for row in range(4))
                 masses = np.log(closing) - np.log(opening)
                 log_likelihood = float(total.sum() + np.log(2.0) * power.sum() + masses.sum())
+                if not np.isfinite(log_likelihood):
+                    return None
                 return log_likelihood, proba, self._totals(segments, sums, parameters.n_states)
             self._overlap *= 4
             self._segments = cut(self._starts, self._overlap)

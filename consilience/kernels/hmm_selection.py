@@ -43,7 +43,7 @@ def select_n_components(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(np.repeat([0, 5, 0, 5], 50)[:, None], 1.0, (200, 1))
-    >>> select_n_components(X, [1, 2, 3]).table["bic"].idxmin()
+    >>> select_n_components(X, [1, 2, 3]).model.n_components
     2
     """
     if criterion not in ("aic", "bic"):

@@ -21,7 +21,7 @@ class HMMStream:
     >>> p = HMMParameters.checked([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [2.0]], [1.0, 1.0], "spherical")
     >>> stream = HMMStream(p)
     >>> [stream.step(None, [0.0]).round(3).tolist(), stream.step([0.881, 0.119], [2.0]).round(3).tolist()]
-    [[0.881, 0.119], [0.396, 0.604]]
+    [[0.881, 0.119], [0.358, 0.642]]
     """
 
     def __init__(self, parameters: HMMParameters) -> None:

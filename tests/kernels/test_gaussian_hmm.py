@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hmmlearn.hmm import GaussianHMM as Peer
+from numba import config
 from sklearn.base import clone
 
 from consilience.base import InvalidInput, InvalidState, State, restore
@@ -11,6 +12,7 @@ from consilience.kernels import GaussianHMM, gaussian_hmm, hmm_sequences
 from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, forgetting_length, stationary_distribution
 
 K, D = 3, 2
+long = pytest.mark.skipif(config.DISABLE_JIT, reason="whole fits; their kernels are tested without the JIT too")
 
 
 def market(n=600, seed=0):
@@ -49,7 +51,7 @@ def hmmlearns(model):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("lengths", [None, [100, 500], [1, 2, 597]])
+@pytest.mark.parametrize("lengths", [None, [100, 500], [1, 2, 597]] if not config.DISABLE_JIT else [[1, 2, 597]])
 def test_agrees_with_hmmlearn_without_and_with_fitting(covariance_type, lengths):
     X, _ = market()
     model = by_hand(covariance_type)
@@ -67,6 +69,7 @@ def test_agrees_with_hmmlearn_without_and_with_fitting(covariance_type, lengths)
     np.testing.assert_allclose(model.transmat_, peer.transmat_, rtol=1e-8, atol=1e-14)
 
 
+@long
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_without_priors_the_likelihood_never_falls(covariance_type):
     X, _ = market(seed=3)
@@ -77,6 +80,7 @@ def test_without_priors_the_likelihood_never_falls(covariance_type):
         assert model.score(X) >= history[-1] - 1e-9 * abs(history[0])
 
 
+@long
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_finds_planted_regimes_in_order(covariance_type):
     X, state = market(1500)
@@ -86,6 +90,7 @@ def test_finds_planted_regimes_in_order(covariance_type):
     assert np.mean(model.decode(X)[1] == state) > 0.95
 
 
+@long
 @pytest.mark.parametrize("seed", range(3))
 def test_a_refit_keeps_the_names_of_the_states(seed):
     X, _ = market(1500)
@@ -94,6 +99,7 @@ def test_a_refit_keeps_the_names_of_the_states(seed):
     np.testing.assert_allclose(first.means_, second.means_, atol=0.2)
 
 
+@long
 def test_equal_means_are_ordered_by_volatility():
     rng = np.random.default_rng(0)
     wild = np.repeat(np.arange(10) % 2, 100)
@@ -103,6 +109,7 @@ def test_equal_means_are_ordered_by_volatility():
     assert model.covars_[0, 0] < model.covars_[1, 0]
 
 
+@long
 def test_filtered_probabilities_are_causal_and_smoothed_ones_are_not():
     X, _ = market()
     model = GaussianHMM(random_state=0).fit(X)
@@ -114,6 +121,7 @@ def test_filtered_probabilities_are_causal_and_smoothed_ones_are_not():
     np.testing.assert_allclose(whole[-1], model.smooth_proba(X)[-1], atol=1e-12)
 
 
+@long
 def test_an_asset_index_makes_sequences():
     X, _ = market(120)
     days = pd.date_range("2020-01-01", periods=60)
@@ -128,6 +136,7 @@ def test_an_asset_index_makes_sequences():
     assert model.score(mixed) == pytest.approx(model.score(stacked.reset_index(drop=True), [60, 60]), rel=1e-12)
 
 
+@long
 def test_forgetting_length_bounds_the_filter():
     X, _ = market()
     for seed in range(3):
@@ -150,6 +159,7 @@ def test_stationary_distribution():
     np.testing.assert_allclose(stationary_distribution(np.array([[0.0, 1.0], [1.0, 0.0]])), 0.5)
 
 
+@long
 def test_state_round_trip_and_clone():
     X, _ = market()
     model = GaussianHMM(3, "full", random_state=0).fit(X)
@@ -160,6 +170,7 @@ def test_state_round_trip_and_clone():
     assert clone(model).get_params() == model.get_params()
 
 
+@long
 @pytest.mark.parametrize(
     "change",
     [
@@ -216,6 +227,7 @@ def test_wrong_parameters_are_named(parameters, match):
         GaussianHMM(**parameters).fit(market()[0])
 
 
+@long
 @pytest.mark.parametrize("module", [gaussian_hmm, hmm_sequences])
 def test_docstrings(module):
     result = doctest.testmod(module)

@@ -1,5 +1,7 @@
 """The recursions against enumeration of every path."""
 
+import doctest
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -155,6 +157,11 @@ def test_wrong_lengths_are_named(lengths):
 def test_wrong_rows_are_named(function, X):
     with pytest.raises(InvalidInput, match="X must"):
         function(X, parameters(2, 2))
+
+
+def test_docstrings():
+    result = doctest.testmod(hmm)
+    assert result.attempted and not result.failed
 
 
 def test_impossible_rows_are_an_error_and_not_nan():

@@ -3,12 +3,15 @@ import doctest
 import numpy as np
 import pandas as pd
 import pytest
+from numba import config
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from consilience.base import InvalidInput, InvalidState, State
 from consilience.kernels import HMMClassifier, hmm_classifier
 from consilience.kernels.hmm_classifier import class_table
 from tests.contracts.predictor import check_causal, check_predictor, market
+
+pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="whole fits; their kernels are tested without the JIT too")
 
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": "weights count in the class table; the HMM sees each row once",

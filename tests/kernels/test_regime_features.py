@@ -3,12 +3,15 @@ import doctest
 import numpy as np
 import pandas as pd
 import pytest
+from numba import config
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from consilience.base import InvalidInput, InvalidState, State, restore
 from consilience.kernels import RegimeFeatures, hmm, regime_features
 from tests.contracts.predictor import check_causal, market
+
+pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="whole fits; their kernels are tested without the JIT too")
 
 _SEQUENTIAL = "a regime depends on the rows before it, so rows cannot be taken out or reordered"
 
