@@ -18,9 +18,12 @@ Reference = Annotated[str, typer.Argument(help="name, name==1.0.0 or name@produc
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands, those of ``registry_transfer`` included."""
+    from consilience.cli import registry_transfer
+
     for name, command in _COMMANDS.items():
         app.command(name)(command)
+    registry_transfer.register(app)
 
 
 def open_registry(where: str, artifacts: str | None = None) -> Any:
@@ -57,7 +60,7 @@ def versions_command(
     if at is not None:
         found = _as_of(store, {version.name for version in found}, at)
     if as_json:
-        _print_json([version.to_dict() for version in found])
+        print_json([version.to_dict() for version in found])
         return
     if not found:
         console().print(f"No version in {registry}; `consilience train` makes one.")
@@ -90,7 +93,7 @@ def show_command(
     version = store.show(ref)
     history = [event for event in store.history(version.name) if event.number == version.number]
     if as_json:
-        _print_json(version.to_dict() | {"history": [vars(event) for event in history]})
+        print_json(version.to_dict() | {"history": [vars(event) for event in history]})
         return
     facts = version.to_dict()
     facts["changelog"] = "\n".join(version.changelog)
@@ -115,14 +118,14 @@ def diff_command(
     if more:
         table = store.compare(old, new, *more)
         if as_json:
-            _print_json(table)
+            print_json(table)
             return
         columns = list(next(iter(table.values())))
         _print_table(("version", *columns), [(ref, *map(_cell, row.values())) for ref, row in table.items()])
         return
     found = store.diff(old, new)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     rows = [(part, path, _cell(a), _cell(b)) for part, items in found.items() for path, a, b in items]
     if rows:
@@ -137,7 +140,7 @@ def lineage_command(
     """Where a version comes from: data, code, packages, hardware, parents, members."""
     found = open_registry(registry, artifacts).lineage(ref)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _print_table(("", ref), [(key, _cell(value)) for key, value in found.items() if value not in (None, {}, [])])
 
@@ -198,7 +201,7 @@ def verify_command(
     store = open_registry(registry, artifacts)
     found = store.verify(ref)
     if as_json:
-        _print_json({"damaged": found})
+        print_json({"damaged": found})
     else:
         for sentence in found:
             console().print(sentence, style="red", markup=False)
@@ -222,13 +225,14 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 
 def _print_moved(version: Any, as_json: bool) -> None:
     if as_json:
-        _print_json(version.to_dict())
+        print_json(version.to_dict())
     else:
         at = f", at {', '.join(version.pointers)}" if version.pointers else ""
         console().print(f"{version.ref} is {version.stage}{at}.", markup=False, highlight=False)
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
     import json
 
     print(json.dumps(value, indent=2, ensure_ascii=False))

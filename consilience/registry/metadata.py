@@ -12,7 +12,18 @@ from consilience.registry import clock
 from consilience.registry.database import encode
 from consilience.registry.errors import VersionNotFound
 from consilience.registry.names import Number, Ref
-from consilience.registry.schema import artifacts, events, leases, links, meta, names, pointers, stages, versions
+from consilience.registry.schema import (
+    artifacts,
+    events,
+    leases,
+    links,
+    meta,
+    names,
+    pointers,
+    signatures,
+    stages,
+    versions,
+)
 from consilience.registry.version import Version
 
 RECORD = ("contract", "config", "lineage", "metrics", "verdicts", "changelog")
@@ -225,6 +236,22 @@ class Metadata:
             Event(row.at, row.name, row.number, row.kind, row.subject, row.who, json.loads(row.data))
             for row in self.connection.execute(query)
         ]
+
+    def signatures(self, name: str, number: str) -> dict[str, str]:
+        """Public key to signature, hexadecimal."""
+        query = sa.select(signatures).where(signatures.c.name == name, signatures.c.number == number)
+        return {row.key: row.signature for row in self.connection.execute(query)}
+
+    def add_signature(self, version: Version, key: str, signature: str) -> None:
+        """Record a signature, replacing an earlier one by the same key."""
+        row = (signatures.c.name == version.name, signatures.c.number == version.number, signatures.c.key == key)
+        self.connection.execute(signatures.delete().where(*row))
+        self.connection.execute(
+            signatures.insert().values(
+                name=version.name, number=version.number, key=key, signature=signature, at=clock.now()
+            )
+        )
+        self.add_event(version.name, version.number, "sign", key[:64], clock.user(), {})
 
     # -- artifacts and leases ----------------------------------------------------------------------------------
 

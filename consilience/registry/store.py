@@ -1,5 +1,7 @@
 """The registry: immutable versions of fitted predictors, and what is known about each."""
 
+import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -8,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from consilience.base import ConsilienceError, State, invalid, restore
-from consilience.registry import clock, comparing, durable, publishing, retention, stages
+from consilience.registry import bundle, clock, comparing, durable, publishing, retention, signing, stages
 from consilience.registry.artifacts import LocalArtifacts
 from consilience.registry.database import Database
-from consilience.registry.errors import RegistryError, VersionNotFound
+from consilience.registry.errors import Refused, RegistryError, VersionNotFound
 from consilience.registry.metadata import Event, Metadata
 from consilience.registry.names import check_name, parse_ref
 from consilience.registry.policies import Policy
@@ -142,6 +144,8 @@ class Registry:
                     f"{version.ref} was given up by retention on {version.retired[:10]}; its record remains, its "
                     "artifact is gone."
                 )
+            trusted = signing.read_trusted(metadata.setting("trusted"))
+            signing.check_trusted(version, metadata.signatures(version.name, version.number), trusted)
             return version, metadata.manifests([version.digest])
 
     # -- looking -----------------------------------------------------------------------------------------------
@@ -270,6 +274,91 @@ class Registry:
     ) -> Version:
         """Move a pointer back to where it was before its last move; one row changes. Gives the version it is at now."""
         return stages.rollback(self.database, name, pointer, reason=reason, who=who, expected=expected)
+
+    # -- signatures and bundles --------------------------------------------------------------------------------
+
+    def sign(self, ref: str, key: str | Path) -> str:
+        """Sign a version with the private key of a file (``signing.new_key``); gives the public key."""
+        private = signing.read_key(key)
+        with self.database.writing() as connection:
+            metadata = Metadata(connection)
+            version = metadata.resolve(parse_ref(ref))
+            public, signature = signing.sign(version, private)
+            metadata.add_signature(version, public, signature)
+        return public
+
+    def signatures(self, ref: str) -> dict[str, bool]:
+        """Public keys that signed a version, and whether each signature is valid for it as it now is."""
+        with self.database.reading() as connection:
+            metadata = Metadata(connection)
+            version = metadata.resolve(parse_ref(ref))
+            found = metadata.signatures(version.name, version.number)
+            return {key: signing.is_valid(version, key, signature) for key, signature in found.items()}
+
+    def trust(self, keys: list[str]) -> None:
+        """From now on load only versions that one of these public keys has signed; an empty list ends that."""
+        with self.database.writing() as connection:
+            Metadata(connection).set_setting("trusted", json.dumps(signing.check_public(keys)) if keys else None)
+
+    def export(self, ref: str, path: str | Path) -> Path:
+        """Write a version with its record and signatures to one file, for ``import_bundle`` of another registry."""
+        version, manifests = self._look_up(ref)
+        with self.database.reading() as connection:
+            signatures = Metadata(connection).signatures(version.name, version.number)
+        target = Path(path)
+        if target.exists():
+            raise RegistryError(f"{target} exists already; give another name.")
+        bundle.write(target, version, self.artifacts, manifests, signatures)
+        return target
+
+    def export_native(self, ref: str, folder: str | Path) -> list[Path]:
+        """Copy the files that a version keeps for other tools (a booster's own JSON or text) to a folder."""
+        version, manifests = self._look_up(ref)
+        self.artifacts.verify(version.digest, manifests[version.digest])
+        found = self.artifacts.native(version.digest)
+        if not found:
+            raise RegistryError(f"{version.ref} keeps no files of other tools.")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copy2(source, Path(folder) / name)) for name, source in found.items()]
+
+    def adopt(self, name: str, model: Any, *, classes: Any = None, samples: Any = None, **record: Any) -> Version:
+        """Publish a fitted model of another library, or its model file; see ``adopt.as_predictor`` and ``publish``."""
+        from consilience.registry.adopt import as_predictor
+
+        kind = str(model) if isinstance(model, str | Path) else f"{type(model).__module__}.{type(model).__name__}"
+        record["lineage"] = {"adopted": kind} | (record.get("lineage") or {})
+        return self.publish(name, as_predictor(model, classes=classes, samples=samples), **record)
+
+    def import_bundle(self, path: str | Path, name: str | None = None, *, signed_by: str | None = None) -> Version:
+        """Publish the version in a file of ``export``, all of it verified.
+
+        Parameters
+        ----------
+        name : under another name than it had.
+        signed_by : a public key; a bundle that it has not signed is refused. A registry that trusts certain keys
+            always asks for one of them.
+        """
+        found = bundle.read(Path(path), self.artifacts)
+        with self.database.reading() as connection:
+            trusted = signing.read_trusted(Metadata(connection).setting("trusted"))
+        wanted = [signed_by] if signed_by else trusted
+        if wanted and not set(wanted) & set(found.signers):
+            raise Refused(
+                f"{path} has no valid signature by {'that key' if signed_by else 'a key that is trusted here'}."
+            )
+        record = found.record
+        origin = {part: record[part] for part in ("name", "number", "digest", "created", "created_by")}
+        return self.publish(
+            name or record["name"],
+            found.state,
+            contract=record["contract"],
+            lineage=record["lineage"] | {"imported": origin},
+            metrics=record["metrics"],
+            verdicts=record["verdicts"],
+            native=found.native,
+        )
+
+    # -- keeping and clearing ----------------------------------------------------------------------------------
 
     @contextmanager
     def lease(self, ref: str, *, holder: str | None = None, seconds: float = 3600.0) -> Iterator[Version]:

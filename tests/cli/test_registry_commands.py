@@ -78,3 +78,25 @@ def test_the_module_imports_nothing_heavy():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_gc_says_what_it_would_do_and_does_it_with_apply(where):
+    assert "spx==1.0.0 would be retired" in run(where, "gc", "--keep-latest", "1", "--grace", "0")
+    assert len(run_json(where, "versions")) == 2 and run_json(where, "show", "spx==1.0.0")["retired"] is None
+    run(where, "gc", "--keep-latest", "1", "--keep-best", "auc", "--grace", "0", "--apply")
+    assert run_json(where, "gc", "--apply", "--grace", "0")["removed"]
+    assert run_json(where, "show", "spx==1.0.0")["retired"]
+
+
+def test_export_sign_and_import(where, tmp_path):
+    public = run(where, "sign", "--new-key", str(tmp_path / "key")).strip()
+    assert run(where, "sign", "spx", "--key", str(tmp_path / "key")).strip() == public
+    run(where, "export", "spx", str(tmp_path / "spx.bundle"))
+    elsewhere = str(tmp_path / "elsewhere")
+    arguments = ["import", str(tmp_path / "spx.bundle"), "--name", "taken", "--signed-by", public]
+    assert run_json(elsewhere, *arguments)["name"] == "taken"
+    assert "as it was published" in run(elsewhere, "verify")
+
+
+def test_migrate_with_nothing_to_do(where):
+    assert "Nothing to do" in run(where, "migrate")

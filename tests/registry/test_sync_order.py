@@ -117,7 +117,8 @@ def replay(trace: Path, root: str) -> tuple[int, int]:
 def test_traced_publishes_sync_before_they_show_and_commit(tmp_path):
     trace, root = tmp_path / "trace", tmp_path / "registry"
     code = (
-        f"from consilience.registry import Registry; from tests.registry.worker import model; r = Registry({str(root)!r})\n"
+        "from consilience.registry import Registry; from tests.registry.worker import model\n"
+        f"r = Registry({str(root)!r})\n"
         "for seed in range(3): r.publish('spx', model(seed * 4))"
     )
     command = ["strace", "-f", "-y", "-s", "4096", "-e", f"trace={_CALLS}", "-o", trace, sys.executable, "-c", code]
