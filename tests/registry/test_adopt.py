@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from consilience.base import ConsilienceError, InvalidState
+from consilience.base import ConsilienceError
 from consilience.registry import Refused, RegistryError
 from consilience.registry.adopt import as_predictor
 
@@ -32,7 +32,7 @@ def sklearn_models():
     yield "scaled ridge", make_pipeline(StandardScaler(with_std=False), linear_model.Ridge()), X[:, 0]
 
 
-@pytest.mark.parametrize(("name", "model", "y"), sklearn_models(), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(("name", "model", "y"), list(sklearn_models()), ids=lambda v: v if isinstance(v, str) else "")
 def test_scikit_learn_models_predict_the_same(local, name, model, y):
     frame = pd.DataFrame(X * 3 + 1, columns=list("abcd"))
     model.fit(frame, y)
@@ -109,14 +109,9 @@ def test_a_model_that_would_predict_differently_is_not_taken():
 @pytest.mark.parametrize("suffix", ["json", "ubj", "txt"])
 def test_damaged_model_files_are_named_errors(tmp_path, suffix):
     pytest.importorskip("xgboost")
-    for data in (
-        b"",
-        b"{}",
-        b"\x00" * 100,
-        b'{"learner": {"gradient_booster": 3}}',
-        b"tree\nTree=0\nnum_leaves=99999999999\n",
-    ):
+    huge = b"tree\nTree=0\nnum_leaves=99999999999\n"
+    for data in (b"", b"{}", b"\x00" * 100, b'{"learner": {"gradient_booster": 3}}', huge):
         path = tmp_path / f"m.{suffix}"
         path.write_bytes(data)
-        with pytest.raises((InvalidState, ConsilienceError)):
+        with pytest.raises(ConsilienceError):
             as_predictor(path)
