@@ -72,6 +72,13 @@ def keep(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.floa
         keys[place] = key
         rows[place] = row
         return keys[first + size - 1]
+    _sift(keys, rows, first, size, key, row)
+    return keys[first]
+
+
+@njit(cache=True, nogil=True)
+def _sift(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.float32, row: int) -> None:
+    """Replace the top of the heap keys[first:first+size], its worst, by (key, row)."""
     place = 0
     while True:
         child = 2 * place + 1
@@ -86,7 +93,16 @@ def keep(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.floa
         place = child
     keys[first + place] = key
     rows[first + place] = row
-    return keys[first]
+
+
+@njit(cache=True, nogil=True)
+def _ascending(keys: np.ndarray, rows: np.ndarray, first: int, size: int) -> None:
+    """Turn a long list, a heap, into an ascending one; a short one is already."""
+    if size > _INSERTION:
+        for end in range(size - 1, 0, -1):
+            key, row = keys[first + end], rows[first + end]
+            keys[first + end], rows[first + end] = keys[first], rows[first]
+            _sift(keys, rows, first, end, key, row)
 
 
 @njit(cache=True, nogil=True)
@@ -155,22 +171,23 @@ def settle(
 
     keys, rows and proven go by place in ``wanted``, distances and indices (m, k) by query.
     """
-    k = distances.shape[1]
+    k, kept = distances.shape[1], keys.shape[1]
+    flat_keys, flat_rows = keys.reshape(-1), rows.reshape(-1)
     for place in range(wanted.shape[0]):
         q = wanted[place]
+        # In about the right order already, each one goes to the end of the exact list.
+        _ascending(flat_keys, flat_rows, place * kept, kept)
         for i in range(k):
             distances[q, i] = np.inf
             indices[q, i] = _NO_ROW
-        worst = np.float32(0.0)
         found = 0
-        for c in range(keys.shape[1]):
-            worst = max(worst, keys[place, c])
+        for c in range(kept):
             if keys[place, c] < np.inf:
                 found += 1
                 row = order[rows[place, c]]
                 insert(distances[q], indices[q], distance(queries[q], reference[row]), row)
-        # Rows that are no candidates have a key of at least ``worst`` (infinity stands for more than float32 holds).
-        highest = min(np.float64(worst), _LARGEST)
+        # Rows that are no candidates have a key of at least the last (infinity stands for more than float32 holds).
+        highest = min(np.float64(keys[place, kept - 1]), _LARGEST)
         nearest_other = np.log(highest / START) - error_bound(queries[q], center)
         enough = found >= k and distances[q, k - 1] * _MORE < nearest_other
         proven[place] = enough or found == reference.shape[0]

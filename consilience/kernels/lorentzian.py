@@ -91,6 +91,7 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         self.n_jobs = n_jobs
 
     calibration_: np.ndarray | None
+    _prior: np.ndarray
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None) -> Self:
         """Remember the rows of X (n, d) in time order and their labels y (n,); ``validation`` is not used."""
@@ -105,6 +106,7 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         axis = time_axis(X)
         self.calibration_ = self._learn_calibration(axis, values, codes, weight) if self.calibrate else None
         self._remember(axis, values, codes, weight)
+        self._prior = self._frequencies()
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -120,7 +122,7 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         votes = np.empty((len(queries), len(self.classes_)))
         for code in range(votes.shape[1]):
             votes[:, code] = np.where(codes == code, shares, 0.0).sum(axis=1)
-        votes += self.smoothing * self._prior()
+        votes += self.smoothing * self._prior
         return votes / votes.sum(axis=1, keepdims=True)
 
     def _learn_calibration(
@@ -139,10 +141,11 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         earlier.classes_, earlier.n_features_in_ = self.classes_, self.n_features_in_
         past = TimeAxis(axis.times[old], axis.assets[old], axis.asset_names)
         earlier._remember(past, values[old], codes[old], None if weight is None else weight[old])
+        earlier._prior = earlier._frequencies()
         proba = np.maximum(earlier._votes(earlier.scaling_(values[new])), _LEAST)
         return fit_calibration(proba, codes[new], None if weight is None else weight[new])
 
-    def _prior(self) -> np.ndarray:
+    def _frequencies(self) -> np.ndarray:
         """Class frequencies (n_classes,) of the remembered rows; one pseudo-row is shared among all classes.
 
         Without it, a class that the window has lost would get probability 0 and an infinite log loss.
@@ -166,6 +169,7 @@ class LorentzianClassifier(LorentzianMemory, ClassifierPredictor):
         if codes.dtype != np.int64 or int(codes.min()) < 0 or int(codes.max()) >= len(self.classes_):
             raise InvalidState("The stored labels must be int64 codes of the stored classes.")
         self._target = codes
+        self._prior = self._frequencies()
 
 
 class LorentzianRegressor(LorentzianMemory, RegressorPredictor):
@@ -207,6 +211,7 @@ class LorentzianRegressor(LorentzianMemory, RegressorPredictor):
         self._check_params()
         values, target, weight = self._read_fit(X, y, sample_weight)
         self._remember(time_axis(X), values, target, weight)
+        self._mean = float(np.average(self._target, weights=self._row_weights))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -214,8 +219,7 @@ class LorentzianRegressor(LorentzianMemory, RegressorPredictor):
         distances, places = self._search(self._read_queries(X), self.n_neighbors)
         shares = self._neighbor_weights(distances, places)
         total = (shares * np.where(places >= 0, self._target[places], 0.0)).sum(axis=1)
-        mean = float(np.average(self._target, weights=self._row_weights))
-        return (total + self.smoothing * mean) / (shares.sum(axis=1) + self.smoothing)
+        return (total + self.smoothing * self._mean) / (shares.sum(axis=1) + self.smoothing)
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
         return {"n_samples_fit": self.n_samples_fit_}, self._memory_arrays(), {}
@@ -225,3 +229,4 @@ class LorentzianRegressor(LorentzianMemory, RegressorPredictor):
         if arrays["target"].dtype != np.float64 or not np.isfinite(arrays["target"]).all():
             raise InvalidState("The stored outcomes must be finite float64 numbers.")
         self._target = arrays["target"]
+        self._mean = float(np.average(self._target, weights=self._row_weights))

@@ -119,14 +119,21 @@ class LorentzianMemory:
         if self.min_spacing == 1 and not inside:
             return self.index_.query(rows, k)
         # An accepted row hides at most 2(min_spacing − 1) others, so that many candidates always hold k accepted ones.
-        wide = min(self.index_.shape[0], (k - 1) * (2 * self.min_spacing - 1) + 1 + inside)
-        distances, candidates = self.index_.query(rows, wide)
+        # Usually far fewer do: start with those, and come back for the rows that they did not satisfy.
+        enough = min(self.index_.shape[0], (k - 1) * (2 * self.min_spacing - 1) + 1 + inside)
         own = np.arange(len(rows)) if inside else np.full(len(rows), -1)
-        chosen = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
-        _lorentzian_spacing.spaced(
-            distances, candidates, self._bars, self._assets, self.min_spacing, own.astype(np.int64), *chosen
-        )
-        return chosen
+        distances, places = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
+        waiting, wide = np.arange(len(rows)), min(enough, 3 * k + inside)
+        while len(waiting):
+            found = self.index_.query(rows[waiting], wide)
+            chosen = np.empty((len(waiting), k)), np.empty((len(waiting), k), np.int64)
+            _lorentzian_spacing.spaced(
+                *found, self._bars, self._assets, self.min_spacing, own[waiting].astype(np.int64), *chosen
+            )
+            distances[waiting], places[waiting] = chosen
+            waiting = waiting[chosen[1][:, -1] < 0] if wide < enough else waiting[:0]
+            wide = min(enough, 3 * wide)
+        return distances, places
 
     def _neighbor_weights(self, distances: np.ndarray, places: np.ndarray) -> np.ndarray:
         """What each neighbour counts, (m, k): together k per query, times the rows' own weights."""

@@ -77,6 +77,17 @@ def test_spacing_runs_within_an_asset_only():
     assert model.kneighbors(X.iloc[:1], return_distance=False).tolist() == [[0, 4, 3]]
 
 
+def test_a_long_episode_of_similar_rows_gives_one_neighbour_per_spacing():
+    # The nearest rows are all neighbours in time, so that most candidates are passed over and more are asked for.
+    X = np.cumsum(np.random.default_rng(0).uniform(0, 0.01, 200))[:, None]
+    model = LorentzianRegressor(6, min_spacing=12, scaling="none").fit(X, np.zeros(200))
+    queries = X[[3, 100, 199]] + 0.003
+    _, order = oracle.neighbors(X, queries, 200)
+    bars, assets = np.arange(200), np.zeros(200)
+    expected = [oracle.spaced(row, bars, assets, 6, 12) for row in order]
+    assert model.kneighbors(queries, return_distance=False).tolist() == expected
+
+
 def test_too_few_spaced_neighbours_are_padded_and_not_counted():
     X = np.arange(5.0)[:, None]
     model = LorentzianRegressor(3, min_spacing=3, scaling="none").fit(X, [1.0, 2.0, 4.0, 8.0, 16.0])
