@@ -3,7 +3,7 @@
     python tests/registry/hostile_worker.py FOLDER FIRST COUNT KIND…
 
 FOLDER holds one intact artifact per kind. Each case mutates one, writes a right manifest for it (as an attacker who
-knows the format would), and loads it. Every case prints ``KIND CASE OUTCOME SECONDS``: refused, loaded or ERROR.
+knows the format would), and loads it. Every case prints ``KIND CASE OUTCOME CPU_SECONDS``: refused, loaded or ERROR.
 """
 
 import contextlib
@@ -267,7 +267,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # showing one opens the source that it came from
     limit_memory()
     guard(Path(source))
-    signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Forbidden("longer than 10 seconds")))
+    signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Forbidden("longer than a minute")))
     for case in range(int(first), int(first) + int(count)):
         rng = random.Random(case)
         kind = kinds[case % len(kinds)]
@@ -276,14 +276,14 @@ def main() -> None:
         mutate(own, rng)
         print(kind, case, end=" ", flush=True)
         write_manifest(own)
-        signal.setitimer(signal.ITIMER_REAL, 10)
-        begin = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, 60)
+        begin = time.process_time()
         try:
             outcome = attempt(kind, own, X)
         except (Forbidden, Exception) as error:
             outcome = f"ERROR:{type(error).__name__}:{error!s:.150}".replace(" ", "_").replace("\n", "_")
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(outcome.replace(" ", "_"), f"{time.perf_counter() - begin:.4f}", flush=True)
+        print(outcome.replace(" ", "_"), f"{time.process_time() - begin:.4f}", flush=True)
     print("finished", flush=True)
 
 
