@@ -1,0 +1,34 @@
+"""What earlier releases stored is loaded by this one and predicts the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.reference import zoo
+
+RELEASES = sorted(path for path in (Path(__file__).parent / "fixtures").glob("*") if path.is_dir())
+NETWORKS = ("LSTM", "Transformer", "CNN", "Voting", "Stacking")  # they compile for seconds; the fast suite has one
+
+
+def cases():
+    for release in RELEASES:
+        for bundle in sorted(release.glob("*.bundle")):
+            slow = bundle.stem.startswith(NETWORKS) and bundle.stem != "LSTMClassifier"
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(bundle, id=f"{release.name}-{bundle.stem}", marks=marks)
+
+
+@pytest.mark.parametrize("bundle", list(cases()))
+def test_an_older_release_is_loaded_and_predicts_the_same(local, bundle):
+    local.import_bundle(bundle, "old")
+    with np.load(bundle.with_name("expected.npz"), allow_pickle=False) as stored:
+        rows, expected = stored["X"], stored[bundle.stem]
+    newest = zoo.rows().iloc[-len(rows) :]
+    X = pd.DataFrame(rows, index=newest.index, columns=newest.columns)
+    np.testing.assert_allclose(zoo.outputs(bundle.stem, local.load("old"), X), expected, rtol=0, atol=1e-6)
+
+
+def test_there_are_fixtures():
+    assert RELEASES, "run tests/registry/write_fixtures.py at each release"
