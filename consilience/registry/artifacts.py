@@ -56,9 +56,12 @@ class LocalArtifacts:
         final = self.path(part.digest)
         if final.exists():
             try:
-                return self._describe(part.digest, verify_folder(final, part.digest, known))
+                found = self._describe(part.digest, verify_folder(final, part.digest, known))
             except DamagedArtifact:
                 self.discard(part.digest)
+            else:
+                durable.sync_folder(final.parent)  # its writer may not have come to that yet
+                return found
         with durable.storage("Writing the artifact"), self.staging() as folder:
             durable.step("staging made")
             artifact.write(part, folder, native)

@@ -17,6 +17,7 @@ from consilience.registry.errors import Refused, RegistryError, VersionNotFound
 from consilience.registry.metadata import Event, Metadata
 from consilience.registry.names import check_name, parse_ref
 from consilience.registry.policies import Policy
+from consilience.registry.remote import RemoteArtifacts
 from consilience.registry.version import Version
 
 
@@ -29,6 +30,7 @@ class Registry:
     artifacts : where the files of the models lie; beside the SQLite file unless given, required with PostgreSQL.
     create : make the folder and tables if there are none; otherwise a missing registry is an error.
     read_only : never write, not even a lock file (a registry on a read-only file system).
+    trusted : public keys; only versions that one of them signed are loaded, whatever the registry itself says.
 
     Safe for many processes and threads at once. A version that ``publish`` returned survives a power cut.
 
@@ -51,8 +53,10 @@ class Registry:
         artifacts: str | Path | None = None,
         create: bool = True,
         read_only: bool = False,
+        trusted: list[str] | None = None,
     ) -> None:
         location = str(url) if "://" in str(url) else f"sqlite:///{Path(url) / 'registry.db'}"
+        self.trusted = signing.check_public(trusted or [])
         self.database = Database(location, read_only=read_only)
         if self.database.sqlite:
             file = Path(str(self.database.url.database))
@@ -75,7 +79,7 @@ class Registry:
                     "artifacts", "Registry", "given with PostgreSQL: the folder or URL of the models' files", given
                 )
             given = Path(str(self.database.url.database)).parent
-        return LocalArtifacts(Path(given))
+        return RemoteArtifacts(str(given)) if "://" in str(given) else LocalArtifacts(Path(given))
 
     # -- publish and load --------------------------------------------------------------------------------------
 
@@ -144,7 +148,7 @@ class Registry:
                     f"{version.ref} was given up by retention on {version.retired[:10]}; its record remains, its "
                     "artifact is gone."
                 )
-            trusted = signing.read_trusted(metadata.setting("trusted"))
+            trusted = self.trusted or signing.read_trusted(metadata.setting("trusted"))
             signing.check_trusted(version, metadata.signatures(version.name, version.number), trusted)
             return version, metadata.manifests([version.digest])
 
@@ -340,7 +344,7 @@ class Registry:
         """
         found = bundle.read(Path(path), self.artifacts)
         with self.database.reading() as connection:
-            trusted = signing.read_trusted(Metadata(connection).setting("trusted"))
+            trusted = self.trusted or signing.read_trusted(Metadata(connection).setting("trusted"))
         wanted = [signed_by] if signed_by else trusted
         if wanted and not set(wanted) & set(found.signers):
             raise Refused(
