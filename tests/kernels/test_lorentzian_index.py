@@ -77,6 +77,43 @@ def test_near_ties_are_told_apart(gap):
     assert indices[0].tolist() == np.argsort(reference[:, 0], kind="stable")[:5].tolist()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_float32_would_choose_wrongly(seed):
+    # Rows in all directions from each query whose distances differ by less than float32's error.
+    rng = np.random.default_rng(seed)
+    d, n, gap = 4, 300, 1e-9
+    query = 5.0 + rng.standard_normal(d)
+    logs = rng.dirichlet(np.ones(d), n) * (3.0 + gap * rng.permutation(n)[:, None])
+    reference = query + rng.choice([-1.0, 1.0], (n, d)) * np.expm1(logs)
+    index = LorentzianIndex(reference)
+    _, indices = agree(index, reference, query[None], 8)
+    _, places, _ = index._candidates(query[None], np.array([0]), None, 10)
+    assert set(indices[0].tolist()) - set(places[0].tolist()), "the filter alone was right: no test of the proof"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_far_from_the_centre_float32_is_not_trusted(seed):
+    # Most rows lie around 0; the query and those near it lie so far out that float32 steps by 0.06.
+    rng = np.random.default_rng(seed)
+    reference = np.vstack([rng.standard_normal((300, 3)), 1e6 + rng.standard_normal((250, 3))])
+    agree(LorentzianIndex(reference), reference, 1e6 + rng.standard_normal((4, 3)), 8)
+
+
+@pytest.mark.parametrize("k", [1, 8, 40])
+def test_the_tree_skips_and_loses_nothing(k):
+    rng = np.random.default_rng(0)
+    n, m = (900, 40) if config.DISABLE_JIT else (20_000, 600)
+    data = np.cumsum(rng.standard_normal((n + m, 3)), axis=0) @ rng.standard_normal((3, 5)) * 0.02
+    data = rng.permutation(data + 0.02 * rng.standard_normal(data.shape))
+    tree, brute = (LorentzianIndex(data[:n], method=method) for method in ("tree", "brute"))
+    for answer, same in zip(tree.query(data[n:], k), brute.query(data[n:], k)):
+        np.testing.assert_array_equal(answer, same)
+    if not config.DISABLE_JIT:
+        assert tree._visited() < 0.3
+        assert LorentzianIndex(data[:n]).method_ == "tree"
+        assert LorentzianIndex(rng.standard_normal((n, 20))).method_ == "brute"
+
+
 @pytest.mark.parametrize("method", ["brute", "tree"])
 def test_one_outlier_does_not_blind_the_filter(method):
     rng = np.random.default_rng(7)
