@@ -3,8 +3,8 @@
     python benchmarks/hmm.py            # the whole table, about two minutes on two idle cores
     python benchmarks/hmm.py --quick    # without the rows of a million
 
-Both sides get the same parameters, and hmmlearn its faster "scaling" implementation. hmmlearn uses one thread, our
-kernels all that the process may use. ``cpu`` is the ratio of processor times, which says how much of the gain is threads.
+Both sides get the same parameters, and hmmlearn its faster "scaling" implementation. hmmlearn uses one thread,
+our kernels all that the process may use. ``cpu`` is the ratio of processor times: the gain without the threads.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -21,7 +22,7 @@ def test_states_shade_every_row_once():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == NAMES
     edges = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ax.patches]
     assert len(edges) == 5
-    assert all(a[1] == pytest.approx(b[0]) for a, b in zip(edges, edges[1:]))
+    assert all(a[1] == pytest.approx(b[0]) for a, b in pairwise(edges))
     matplotlib.pyplot.close("all")
 
 
