@@ -6,6 +6,7 @@ from scipy.stats import rankdata
 
 from consilience.base import InvalidInput
 from consilience.evaluation import probability_of_backtest_overfitting
+from tests.reference.evaluation_pbo import PUBLISHED, published_returns, r_normals
 
 
 def by_definition(returns, n_blocks):
@@ -76,3 +77,16 @@ def test_degenerate_strategies_have_a_defined_place():
 def test_what_cannot_be_computed_is_refused(returns, n_blocks):
     with pytest.raises(InvalidInput):
         probability_of_backtest_overfitting(returns, n_blocks)
+
+
+def test_r_s_generator_is_rebuilt_exactly():
+    np.testing.assert_allclose(r_normals(123, 3), [-0.56047565, -0.23017749, 1.55870831], atol=5e-9)
+
+
+def test_the_paper_s_first_test_case_as_published_by_r_s_pbo():
+    found = probability_of_backtest_overfitting(published_returns(), 8)
+    assert found.probability == PUBLISHED["p_bo"] and found.probability_of_loss == PUBLISHED["p_loss"]
+    r_squared = np.corrcoef(found.chosen_in, found.chosen_out)[0, 1] ** 2
+    n = len(found.logits)
+    assert 1 - (1 - r_squared) * (n - 1) / (n - 2) == pytest.approx(PUBLISHED["ar^2"], abs=0.005)
+    assert found.degradation < -0.5
