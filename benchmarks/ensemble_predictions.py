@@ -37,12 +37,13 @@ MARKETS = {
 
 
 def members(names: tuple[str, ...] | None = None) -> dict:
-    """The eight members of the bundled configurations, with smaller forests; keras_models only when they are asked for."""
+    """The eight members of the bundled configurations, with smaller forests; keras_models only when they are asked
+    for."""
     makers = {
         "logistic": lambda: boosting.LogisticClassifier(),
         "forest": lambda: boosting.RandomForestClassifier(n_estimators=100, random_state=0),
         "xgboost": lambda: boosting.XGBoostClassifier(random_state=0),
-        "lightgbm": lambda: boosting.LightGBMClassifier(n_estimators=100, random_state=0),
+        "lightgbm": lambda: boosting.LightGBMClassifier(random_state=0),
         "lorentzian": lambda: kernels.LorentzianClassifier(),
         "hmm": lambda: kernels.HMMClassifier(n_components=3, columns=["ret_1", "vol_20"], random_state=0),
         "lstm": lambda: keras_models.LSTMClassifier(random_state=0),
@@ -61,6 +62,10 @@ class Problem:
     forward_return: np.ndarray
     train: np.ndarray
     holdout: np.ndarray
+
+    def digest(self) -> str:
+        """Eight letters that change with the data, so that no prediction outlives the market it was made for."""
+        return f"{zlib.crc32(self.X.to_numpy().tobytes()):08x}"
 
 
 def problem(market: str, seed: int) -> Problem:
@@ -83,9 +88,9 @@ def problem(market: str, seed: int) -> Problem:
 
 def predictions(market: str, seed: int, name: str, case: Problem | None = None) -> tuple[OutOfFold, np.ndarray]:
     """One member's out-of-fold table over the training rows and its hold-out probabilities, made once."""
-    path = CACHE / f"{market}-{seed}-{name}.npz"
+    case = case or problem(market, seed)
+    path = CACHE / f"{market}-{seed}-{case.digest()}-{name}.npz"
     if not path.exists():
-        case = case or problem(market, seed)
         _make(case, members((name,))[name], path, name)
     stored = np.load(path)
     table = OutOfFold(

@@ -5,6 +5,7 @@ meta-learners) → ``shrinkage`` (how far they may leave the base rate) → ``st
 pure functions on arrays: combination code receives predictions, never models.
 """
 
+from consilience.ensemble.compare import Comparison, compare
 from consilience.ensemble.explanation import Explanation
 from consilience.ensemble.failures import DegradedWarning, QuorumNotMet
 from consilience.ensemble.importance import permutation_importance
@@ -13,6 +14,7 @@ from consilience.ensemble.stacking import StackingClassifier, StackingRegressor
 from consilience.ensemble.voting import VotingClassifier, VotingRegressor
 
 __all__ = [
+    "Comparison",
     "DegradedWarning",
     "Explanation",
     "OnlineWeights",
@@ -21,5 +23,6 @@ __all__ = [
     "StackingRegressor",
     "VotingClassifier",
     "VotingRegressor",
+    "compare",
     "permutation_importance",
 ]

@@ -58,16 +58,16 @@ def permutation_importance(
 
 
 def weighted_importances(members: Mapping[str, Any], weights: Mapping[str, float], names: list[str]) -> pd.Series:
-    """The members' own ``feature_importances_``, each scaled to sum to 1, averaged by the members' weights.
+    """The members' own ``feature_importances_``, each scaled to sum to 1, averaged by the size of the members' weights.
 
     Members without importances are left out; all is NaN if none has any.
     """
     total, weight = np.zeros(len(names)), 0.0
     for name, member in members.items():
         own = _own(member, names)
-        if own is not None and weights.get(name, 0.0) > 0.0 and own.sum() > 0.0:
-            total += weights[name] * own / own.sum()
-            weight += weights[name]
+        if own is not None and weights.get(name, 0.0) != 0.0 and own.sum() > 0.0:
+            total += abs(weights[name]) * own / own.sum()
+            weight += abs(weights[name])
     shares = total / weight if weight > 0.0 else np.full(len(names), np.nan)
     return pd.Series(shares, index=pd.Index(names, name="feature"), name="importance")
 

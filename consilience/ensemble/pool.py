@@ -20,7 +20,7 @@ class LogOddsPool:
     ----------
     base : (n_classes,) class frequencies.
     centre : (n_members, n_classes) mean evidence of each member.
-    weights : (n_regimes, n_members) non-negative; one row where regimes play no part. A row's weights are the mean over
+    weights : (n_regimes, n_members); one row where regimes play no part. A row's weights are the mean over
         regimes, by the filtered probabilities.
     """
 
@@ -61,7 +61,7 @@ class LinearPool:
 
     Attributes
     ----------
-    base : () mean of the target. centre : (n_members,). weights : (n_regimes, n_members) non-negative.
+    base : () mean of the target. centre : (n_members,). weights : (n_regimes, n_members).
     """
 
     base: np.ndarray
@@ -140,11 +140,19 @@ class LogLoss:
         return float((variance @ self.weight[rows]).mean())
 
     def fit(
-        self, design: np.ndarray, rows: np.ndarray, base: np.ndarray, goal: np.ndarray, ridge: float, start: np.ndarray
+        self,
+        design: np.ndarray,
+        rows: np.ndarray,
+        base: np.ndarray,
+        goal: np.ndarray,
+        ridge: float,
+        start: np.ndarray,
+        signed: bool = False,
     ) -> np.ndarray:
-        """Non-negative weights that minimise Σ loss + ridge/2 · |weights − goal|², by projected Newton steps."""
+        """Weights (non-negative unless ``signed``) that minimise Σ loss + ridge/2 · |weights − goal|², by Newton
+        steps."""
         target, sample = self.target[rows], self.weight[rows]
-        return newton(lambda w: self._expand(design, target, sample, base, w), goal, ridge, start)
+        return newton(lambda w: self._expand(design, target, sample, base, w), goal, ridge, start, signed)
 
     def _logits(self, design: np.ndarray, base: np.ndarray, weights: np.ndarray) -> np.ndarray:
         logits: np.ndarray = np.tensordot(weights, design, axes=1) + np.log(base[1:] / base[0])
@@ -208,17 +216,21 @@ class SquaredLoss:
         goal: np.ndarray,
         ridge: float,
         start: np.ndarray,
+        signed: bool = False,
     ) -> np.ndarray:
         weighted = design * self.weight[rows]
         hessian = weighted @ design.T + ridge * np.eye(len(design))
-        return quadratic_minimum(hessian, weighted @ (self.target[rows] - base) + ridge * goal)
+        return quadratic_minimum(hessian, weighted @ (self.target[rows] - base) + ridge * goal, signed)
 
 
 Expansion = tuple[float, np.ndarray, np.ndarray]  # loss, gradient (n,), Hessian (n, n)
 
 
-def newton(expand: Callable[[np.ndarray], Expansion], goal: np.ndarray, ridge: float, start: np.ndarray) -> np.ndarray:
-    """argmin over w >= 0 of a smooth convex loss + ridge/2 · |w − goal|², by Newton steps with backtracking."""
+def newton(
+    expand: Callable[[np.ndarray], Expansion], goal: np.ndarray, ridge: float, start: np.ndarray, signed: bool = False
+) -> np.ndarray:
+    """argmin over w (>= 0 unless signed) of a smooth convex loss + ridge/2 · |w − goal|², by Newton steps with
+    backtracking."""
 
     def whole(w: np.ndarray) -> Expansion:
         value, gradient, hessian = expand(w)
@@ -228,7 +240,7 @@ def newton(expand: Callable[[np.ndarray], Expansion], goal: np.ndarray, ridge: f
     w = start
     value, gradient, hessian = whole(w)
     for _ in range(30):
-        step = quadratic_minimum(hessian, hessian @ w - gradient) - w
+        step = quadratic_minimum(hessian, hessian @ w - gradient, signed) - w
         slope = float(gradient @ step)
         if slope > -1e-7:  # nats in all: far below what any row could notice
             break
@@ -242,11 +254,14 @@ def newton(expand: Callable[[np.ndarray], Expansion], goal: np.ndarray, ridge: f
     return w
 
 
-def quadratic_minimum(hessian: np.ndarray, linear: np.ndarray) -> np.ndarray:
-    """argmin over w >= 0 of w'Hw/2 − linear'w, for a positive semi-definite H (a trace of jitter makes it definite)."""
+def quadratic_minimum(hessian: np.ndarray, linear: np.ndarray, signed: bool = False) -> np.ndarray:
+    """argmin over w (>= 0 unless signed) of w'Hw/2 − linear'w, for a positive semi-definite H (jitter makes it
+    definite)."""
     scale = np.trace(hessian) / len(hessian)
     if scale <= 0.0:
         return np.zeros(len(hessian))
     factor = np.linalg.cholesky(hessian + 1e-9 * scale * np.eye(len(hessian)))
+    if signed:
+        return np.asarray(np.linalg.solve(factor.T, np.linalg.solve(factor, linear)))
     found: np.ndarray = nnls(factor.T, np.linalg.solve(factor, linear))[0]
     return found

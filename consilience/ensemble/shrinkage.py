@@ -1,6 +1,7 @@
 """How far the weights may leave the base rate, decided by walking forward over the out-of-fold rows.
 
-Candidates run from "base rate only" over equal weights to freely fitted weights. Each predicts, block after block, rows
+Candidates run from "base rate only" over equal weights to freely fitted ones, then to signed ones (a negative weight
+takes back what other members say too loudly), and to weights per regime. Each predicts, block after block, rows
 that it was not fitted on; their summed losses give each candidate a posterior weight (Bayes' rule with half of the
 prior on the base rate), and the pool gets the posterior mean of the candidates' weights. So nothing is chosen in
 sample, a candidate that is better by chance gets little, and where there is nothing to find the answer stays with the
@@ -9,6 +10,7 @@ base rate. This is the exponentially weighted forecaster of Cesa-Bianchi & Lugos
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,11 +18,12 @@ from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, Pool, SquaredLoss, by_regime
 
 RIDGES = (3.0, 0.3, 0.03, 0.003)  # pull towards equal weights, in units of what one row tells about one weight
-REGIME_RIDGES = (0.3, 0.03, 0.003)  # pull of each regime's weights towards the global ones, in the same units
+SIGNED_RIDGES = (0.3, 0.03, 0.003)  # pull of signed weights, and of each regime's, towards the global non-negative ones
 BLOCKS_PER_FOLD = 3
-BASE_ONLY, EQUAL = 0, 1  # positions among the candidates; then RIDGES from stiff to free, then REGIME_RIDGES
-N_GLOBAL = 2 + len(RIDGES)
-GLOBAL = EQUAL + 2  # the global weights that regimes are pulled towards: fitted, with a moderate ridge
+BASE_ONLY, EQUAL = 0, 1  # positions among the candidates; then RIDGES from stiff to free, signed ones, regime-wise ones
+N_POSITIVE = 2 + len(RIDGES)
+N_GLOBAL = N_POSITIVE + len(SIGNED_RIDGES)
+GLOBAL = EQUAL + 2  # what signed and regime-wise weights are pulled towards: fitted, with a moderate ridge
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def loss_of(table: Evidence) -> LogLoss | SquaredLoss:
 
 def n_candidates(table: Evidence) -> int:
     """Regime-wise candidates join the global ones where there is more than one regime."""
-    return N_GLOBAL + (len(REGIME_RIDGES) if table.regimes.shape[1] > 1 else 0)
+    return N_GLOBAL + (len(SIGNED_RIDGES) if table.regimes.shape[1] > 1 else 0)
 
 
 def walk_forward(table: Evidence) -> Walk:
@@ -91,7 +94,8 @@ def candidates(
 ) -> np.ndarray:
     """Weights (n_candidates, n_regimes, n_members) fitted on some rows; ``start`` is where the search begins.
 
-    None; equal; pulled towards equal less and less; and per regime, pulled towards the global ones less and less.
+    None; equal; pulled towards equal less and less; signed, and per regime, pulled towards the global ones less and
+    less.
     """
     design = loss.design(rows, base, centre)
     n_members = len(design)
@@ -103,12 +107,16 @@ def candidates(
     for position, ridge in enumerate(RIDGES, EQUAL + 1):
         begin = start[position, 0] if start[position].any() else found[position - 1, 0]
         found[position] = loss.fit(design, rows, base, found[EQUAL, 0], ridge * unit, begin)
+    goal = found[GLOBAL, 0]
+    for position, ridge in enumerate(SIGNED_RIDGES, N_POSITIVE):
+        begin = start[position, 0] if start[position].any() else goal
+        found[position] = loss.fit(design, rows, base, goal, ridge * unit, begin, signed=True)
     if len(found) == N_GLOBAL:
         return found
     wide, goal = by_regime(design, regimes[rows]), found[GLOBAL].ravel()
-    for position, ridge in enumerate(REGIME_RIDGES, N_GLOBAL):
+    for position, ridge in enumerate(SIGNED_RIDGES, N_GLOBAL):
         begin = start[position].ravel() if start[position].any() else goal
-        found[position] = loss.fit(wide, rows, base, goal, ridge * unit, begin).reshape(-1, n_members)
+        found[position] = loss.fit(wide, rows, base, goal, ridge * unit, begin, signed=True).reshape(-1, n_members)
     return found
 
 
@@ -132,7 +140,8 @@ def candidate_losses(
 def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndarray:
     """Each candidate's share, (n_candidates,), from the losses known before a time (all of them by default).
 
-    Overlapping labels repeat each other: the summed loss is divided by how many labels of one asset overlap on average.
+    Overlapping labels repeat each other: the summed loss is divided by how many labels of one asset overlap on
+    average. A block counts by the share of today's rows that it knew, because early blocks judge fits on fewer rows.
     """
     prior = prior_shares(walk.losses.shape[1])
     rows = np.isfinite(walk.losses).all(axis=1)
@@ -140,9 +149,12 @@ def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndar
         rows &= table.known_before(before)
     if not rows.any():
         return prior
-    total = table.weight[rows] @ walk.losses[rows]
+    now = table.n_rows if before is None else table.known_before(before).sum()
+    knew = np.minimum([table.known_before(int(start)).sum() / now for start in walk.starts], 1.0)
+    weight = (table.weight * knew[walk.block])[rows]
+    total = weight @ walk.losses[rows]
     if table.outputs.ndim == 2:
-        total = total / max(2.0 * total.min() / max(table.weight[rows].sum(), 1e-300), 1e-300)
+        total = total / max(2.0 * total.min() / max(weight.sum(), 1e-300), 1e-300)
     log_share = np.log(prior) - (total - total.min()) / overlap(table)
     share = np.exp(log_share - log_share.max())
     result: np.ndarray = share / share.sum()
@@ -150,13 +162,11 @@ def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndar
 
 
 def prior_shares(n_shares: int) -> np.ndarray:
-    """Half on the base rate, the other half spread over the global and, where there are any, the regime-wise family."""
-    share = np.empty(n_shares)
-    share[BASE_ONLY] = 0.5
-    share[EQUAL:N_GLOBAL] = 0.5 / (N_GLOBAL - 1)
-    if n_shares > N_GLOBAL:
-        share[EQUAL:N_GLOBAL] *= 0.5
-        share[N_GLOBAL:] = 0.25 / (n_shares - N_GLOBAL)
+    """Half on the base rate; the other half equally on the families: non-negative, signed and, if any, regime-wise."""
+    edges = [EQUAL, N_POSITIVE, N_GLOBAL, n_shares] if n_shares > N_GLOBAL else [EQUAL, N_POSITIVE, N_GLOBAL]
+    share = np.full(n_shares, 0.5)
+    for first, stop in pairwise(edges):
+        share[first:stop] = 0.5 / ((len(edges) - 1) * (stop - first))
     return share
 
 

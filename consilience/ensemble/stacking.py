@@ -18,7 +18,7 @@ from consilience.evaluation.out_of_fold import OutOfFold
 class StackingClassifier(StackBase, ClassifierPredictor):
     """Members joined by a meta-learner that was fitted on their out-of-fold predictions.
 
-    The meta-learner is a log-linear pool: the base rate's log-odds plus a non-negative weighted sum of how far each
+    The meta-learner is a log-linear pool: the base rate's log-odds plus a weighted sum of how far each
     member moves them. How far the weights may leave "base rate only" and "all equal" is decided by walking forward
     over the out-of-fold rows (``ensemble.shrinkage``), so that a stack of members that know nothing says the base rate.
 
@@ -174,7 +174,7 @@ class StackingClassifier(StackBase, ClassifierPredictor):
 
 
 class StackingRegressor(StackBase, RegressorPredictor):
-    """``StackingClassifier`` for values: the target's mean plus a non-negative weighted sum of the members' centred
+    """``StackingClassifier`` for values: the target's mean plus a weighted sum of the members' centred
     values.
 
     Parameters, attributes and the choice of shrinkage are those of ``StackingClassifier``.

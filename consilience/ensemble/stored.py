@@ -23,14 +23,12 @@ def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1
 
     Raises
     ------
-    InvalidState : wrong shapes, numbers that are not finite, a negative weight, a base rate that is not one.
+    InvalidState : wrong shapes, numbers that are not finite, a base rate that is not one.
     """
     extra = (n_classes,) if n_classes else ()
     base = _read(arrays, f"{prefix}_base", extra, "f")
     centre = _read(arrays, f"{prefix}_centre", (n_members, *extra), "f")
     weights = _read(arrays, f"{prefix}_weights", (n_regimes, n_members), "f")
-    if (weights < 0).any():
-        raise InvalidState("A stored weight is negative.")
     if not n_classes:
         return LinearPool(base, centre, weights)
     if (base <= 0).any() or abs(base.sum() - 1.0) > 1e-6:

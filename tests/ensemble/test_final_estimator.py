@@ -47,8 +47,7 @@ def test_an_estimator_that_overfits_noise_is_pulled_to_the_base_rate():
     assert np.mean(excess) < 0.0005 and max(excess) < 0.002
 
 
-def test_it_learns_what_a_pool_cannot():
-    """One member is right when turned upside down; non-negative weights can only ignore it."""
+def test_it_learns_to_turn_members_round():
     data, later = table(signal=1.5, n=3000), table(signal=1.5, n=5000, seed=9)
     final, _ = fit_final(LogisticClassifier(), dataclasses.replace(data, outputs=data.outputs[:, :, ::-1].copy()), None)
     said = final.combine(later.outputs[:, :, ::-1], None, None)
@@ -96,7 +95,7 @@ def test_damaged_or_foreign_final_estimators_are_refused():
     X, y = market(400)
     state = stack().fit(X, y).get_state()
     with pytest.raises(InvalidState):
-        restore(dataclasses.replace(state, arrays={**state.arrays, "final_weights": np.array([[-1.0]])}))
+        restore(dataclasses.replace(state, arrays={**state.arrays, "final_weights": np.array([[np.nan]])}))
     with pytest.raises(InvalidState):
         restore(dataclasses.replace(state, children={k: v for k, v in state.children.items() if k != "_final"}))
     foreign = StackingClassifier(MEMBERS, FOLDS, final_estimator=LogisticRegression()).fit(X, y)

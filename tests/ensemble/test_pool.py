@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, SquaredLoss
 from tests.ensemble.tables import log_loss, table
@@ -101,3 +102,19 @@ def test_a_member_that_is_always_too_high_does_not_move_the_base_rate():
     said = LogOddsPool(base, centre, np.full((1, 4), 0.5)).combine(biased)
     np.testing.assert_allclose(said, np.tile(base, (500, 1)), atol=1e-9)
     assert log_loss(said, data.target) < 0.7
+
+
+def test_signed_fits_reach_the_optimum_of_the_plain_problem():
+    data = table(n=400, n_classes=3, seed=6)
+    loss, rows = LogLoss(data.outputs, data.target, data.weight, data.prior), np.arange(400)
+    base, centre = loss.anchor(rows)
+    design = loss.design(rows, base, centre)
+    design[0] *= -1.0
+
+    def objective(w):
+        return loss.losses(design, rows, base, w).sum() + 0.5 * (w @ w)
+
+    found = loss.fit(design, rows, base, np.zeros(4), 1.0, np.zeros(4), signed=True)
+    expected = minimize(objective, np.zeros(4)).x
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert found[0] < 0 and objective(found) <= objective(expected) + 1e-6

@@ -60,9 +60,9 @@ def test_few_rows_of_a_regime_leave_its_weights_at_the_global_ones():
     np.testing.assert_allclose(pool.weights[1], pool.weights[0], atol=0.15)
 
 
-def test_candidates_for_regimes_share_a_quarter_of_the_prior():
+def test_candidates_for_regimes_share_a_sixth_of_the_prior():
     share = posterior(specialists(n=60), walk_forward(specialists(n=60)), before=0)
-    assert share[0] == pytest.approx(0.5) and share[N_GLOBAL:].sum() == pytest.approx(0.25)
+    assert share[0] == pytest.approx(0.5) and share[N_GLOBAL:].sum() == pytest.approx(1 / 6)
 
 
 def test_a_pool_mixes_its_weights_by_the_filtered_probabilities():

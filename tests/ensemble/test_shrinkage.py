@@ -78,3 +78,15 @@ def test_overlapping_labels_count_once():
     wide = dataclasses.replace(data, end=data.begin + 40)
     walk = walk_forward(data)
     assert posterior(wide, walk)[BASE_ONLY] > posterior(data, walk)[BASE_ONLY]
+
+
+def test_a_member_that_others_repeat_too_loudly_gets_a_negative_weight():
+    """Two members share a component that is not in the truth; a third is that component alone."""
+    rng = np.random.default_rng(0)
+    data = table(n=4000)
+    common, truth = rng.standard_normal((2, 4000))
+    codes = (rng.random(4000) < 1 / (1 + np.exp(-1.5 * truth))).astype(int)
+    said = np.stack([truth + common, truth + common + 0.1 * rng.standard_normal(4000), common, np.zeros(4000)])
+    outputs = 1 / (1 + np.exp(-np.stack([-said, said], axis=-1) * 0.8))
+    pool = fit_pool(dataclasses.replace(data, outputs=outputs, target=codes))
+    assert pool.weights[0, 2] < -0.3 and pool.weights[0, :2].sum() > 1.0

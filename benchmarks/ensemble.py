@@ -1,0 +1,404 @@
+"""What the ensembles are worth: one table per claim, on markets whose structure is known, seed by seed.
+
+    python benchmarks/ensemble.py                    every section; predictions of members are made once and kept
+    python benchmarks/ensemble.py planted speed      some sections
+    python benchmarks/ensemble.py planted --seeds 5
+
+Log losses are in nats on a hold-out of the newest 15 % that nothing was fitted on. "skill" is 1 − loss / base rate's
+loss.
+"""
+
+import argparse
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from ensemble_predictions import FAST, FOLDS, Problem, predictions, problem
+from scipy import stats
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import StackingClassifier as SklearnStacking
+from sklearn.linear_model import LogisticRegression
+
+from consilience.base import predict_rows
+from consilience.ensemble import OnlineWeights, conformal
+from consilience.ensemble.combine import softmax
+from consilience.ensemble.evidence import Evidence, gather
+from consilience.ensemble.expert_advice import best_sequence_loss, fixed_share_bound
+from consilience.ensemble.own_record import said_by_pools
+from consilience.ensemble.regimes import filtered, regimes_out_of_fold
+from consilience.ensemble.shrinkage import fit_pool, walk_forward
+from consilience.ensemble.weight_search import SEARCHES, searched_weights
+from consilience.ensemble.weights import greedy_weights, log_loss_of, log_losses, picked_probabilities
+from consilience.evaluation.label_intervals import label_intervals
+from consilience.kernels import RegimeFeatures
+
+EIGHT = [*FAST, "lstm", "transformer"]
+
+
+@dataclasses.dataclass
+class Case:
+    """One market: the out-of-fold table, the members' hold-out probabilities (n_members, n, 2), the hold-out's
+    classes."""
+
+    table: Evidence
+    holdout: np.ndarray
+    codes: np.ndarray
+    problem: Problem
+
+    @property
+    def base(self) -> np.ndarray:
+        counts = self.table.prior + np.bincount(self.table.target, minlength=2)
+        return np.tile(counts / counts.sum(), (len(self.codes), 1))
+
+
+def load(market: str, seed: int, names: list[str], regimes: np.ndarray | None = None) -> Case:
+    case = problem(market, seed)
+    found = {name: predictions(market, seed, name, case) for name in names}
+    X, ends = case.X.iloc[case.train], case.label_end.iloc[case.train]
+    records = {name: record for name, (record, _) in found.items()}
+    table = gather(records, case.y[case.train], label_intervals(X, ends), None, 2, regimes)
+    return Case(table, np.stack([late for _, late in found.values()]), case.y[case.holdout], case)
+
+
+def loss_of(proba: np.ndarray, codes: np.ndarray) -> float:
+    return float(-np.log(np.clip(proba[np.arange(len(codes)), codes], 1e-12, 1.0)).mean())
+
+
+def accuracy(proba: np.ndarray, codes: np.ndarray) -> float:
+    return float((proba.argmax(axis=1) == codes).mean())
+
+
+# -- peers -----------------------------------------------------------------------------------------------------------
+
+
+class Column(ClassifierMixin, BaseEstimator):
+    """A fitted classifier that reads its answer from columns, so that scikit-learn's stack gets the same
+    predictions."""
+
+    def __init__(self, number: int = 0):
+        self.number = number
+        self.classes_ = np.array([0, 1])
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "Column":
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return X[:, 2 * self.number : 2 * self.number + 2]
+
+
+def columns(outputs: np.ndarray) -> np.ndarray:
+    return outputs.transpose(1, 0, 2).reshape(outputs.shape[1], -1)
+
+
+def sklearn_stack(table: Evidence) -> Callable[[np.ndarray], np.ndarray]:
+    """scikit-learn's StackingClassifier (prefit members, logistic regression) on the same out-of-fold predictions."""
+    members = [(f"m{number}", Column(number)) for number in range(len(table.names))]
+    stack = SklearnStacking(members, LogisticRegression(), cv="prefit").fit(columns(table.outputs), table.target)
+    return lambda outputs: stack.predict_proba(columns(outputs))
+
+
+def greedy_stack(table: Evidence) -> Callable[[np.ndarray], np.ndarray]:
+    """Greedy ensemble selection as AutoGluon weights its models: 25 rounds on all rows, no bags, no shrinkage."""
+    picked = picked_probabilities(table.outputs, table.target)
+    weights = greedy_weights(picked, log_loss_of(table.weight), n_rounds=25, n_bags=1, bag_fraction=1.0)
+    return lambda outputs: np.tensordot(weights, outputs, axes=1)
+
+
+def combinations(table: Evidence) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    pool = fit_pool(table)
+    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "stack": pool.combine,
+        "equal vote": lambda outputs: outputs.mean(axis=0),
+        "sklearn stack": sklearn_stack(table),
+        "greedy": greedy_stack(table),
+    }
+    for method in SEARCHES:
+        weights = searched_weights(table, method)
+        found[f"vote, {method}"] = lambda outputs, weights=weights: np.tensordot(weights, outputs, axes=1)
+    return found
+
+
+# -- sections --------------------------------------------------------------------------------------------------------
+
+
+def planted(seeds: int) -> None:
+    """The stack against members and peers where there is something to find."""
+    rows: dict[str, list[float]] = {}
+    accurate: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        case = load("planted", seed, EIGHT)
+        said = {name: combine(case.holdout) for name, combine in combinations(case.table).items()}
+        said |= dict(zip(EIGHT, case.holdout))
+        picked = picked_probabilities(case.table.outputs, case.table.target)
+        said["best by out-of-fold"] = case.holdout[int(log_losses(picked, case.table.weight).argmin())]
+        said["base rate"] = case.base
+        for name, proba in said.items():
+            rows.setdefault(name, []).append(loss_of(proba, case.codes))
+            accurate.setdefault(name, []).append(accuracy(proba, case.codes))
+    losses = {name: np.array(values) for name, values in rows.items()}
+    losses["best in hindsight"] = np.min([losses[name] for name in EIGHT], axis=0)
+    base = losses["base rate"]
+    print(f"planted markets, {seeds} seeds, members {', '.join(EIGHT)}")
+    print(f"  {'':22s} log loss   skill  accuracy  the stack's gain in skill (t, p over seeds)")
+    for name in sorted(losses, key=lambda name: losses[name].mean()):
+        skill, gain = 1 - losses[name] / base, (losses[name] - losses["stack"]) / base
+        test = stats.ttest_1samp(gain, 0.0) if name != "stack" else None
+        hits = np.mean(accurate[name]) if name in accurate else np.nan
+        line = f"  {name:22s} {losses[name].mean():.4f}  {100 * skill.mean():5.2f} %  {100 * hits:5.2f} %"
+        print(line + (f"   {100 * gain.mean():+.2f} points ({test.statistic:+.1f}, {test.pvalue:.1g})" if test else ""))
+    single = min(EIGHT, key=lambda name: losses[name].mean())
+    ratio = (base - losses["stack"]).mean() / (base - losses[single]).mean()
+    print(f"  best single member on average: {single}; the stack's skill is {100 * (ratio - 1):+.1f} % of it more")
+
+
+def nothing(market: str, seeds: int, names: list[str]) -> None:
+    """Where there is nothing to find: the excess over the base rate, and what the walk forward claims."""
+    excess, covered, gains = [], 0, {}
+    for seed in range(seeds):
+        case = load(market, seed, names)
+        walk = walk_forward(case.table)
+        base, delivered = (
+            loss_of(case.base, case.codes),
+            loss_of(fit_pool(case.table, walk).combine(case.holdout), case.codes),
+        )
+        excess.append(delivered - base)
+        claimed = claims(case.table, said_by_pools(case.table, walk))
+        half = 1.96 * np.sqrt(claimed[1] + variance(case, walk))
+        covered += abs(delivered - claimed[0]) <= half
+        for name, combine in combinations(case.table).items():
+            if name != "equal vote":
+                gain = loss_of(case.holdout.mean(axis=0), case.codes) - loss_of(combine(case.holdout), case.codes)
+                gains.setdefault(name, []).append(gain)
+        if market == "index":
+            late = {name: loss_of(p, case.codes) for name, p in zip(names, case.holdout)}
+            print(f"  members on the hold-out: {', '.join(f'{name} {value:.4f}' for name, value in late.items())}")
+            print(f"  claimed {claimed[0]:.4f} ± {half:.4f}, delivered {delivered:.4f}, base rate {base:.4f}")
+    print(
+        f"{market}, {seeds} seeds: log loss over the base rate's on the hold-out: mean {np.mean(excess):+.5f}, "
+        f"worst {max(excess):+.5f}; claim's 95 % interval holds what was delivered in {covered} of {seeds}"
+    )
+    for name, values in gains.items():
+        if seeds > 1:
+            t, p = stats.ttest_1samp(values, 0.0)
+            print(f"  {name:20s} better than the equal vote by {np.mean(values):+.5f} (t {t:+.1f}, p {p:.2g})")
+
+
+def claims(table: Evidence, said: dict[int, np.ndarray]) -> tuple[float, float]:
+    """Mean log loss of the walk forward, and its variance."""
+    scores = np.concatenate(
+        [-np.log(proba[np.arange(len(proba)), table.target[table.fold == fold]]) for fold, proba in said.items()]
+    )
+    return float(scores.mean()), float(scores.var() / len(scores))
+
+
+def variance(case: Case, walk: object) -> float:
+    proba = fit_pool(case.table, walk).combine(case.holdout)
+    return float(np.log(proba[np.arange(len(proba)), case.codes]).var() / len(proba))
+
+
+def regimes(seeds: int) -> None:
+    """Weights per regime against global weights: where members are specialists of regimes, and on whole markets."""
+    for matter in (True, False):
+        gains = [specialist_gain(matter, seed) for seed in range(seeds)]
+        word = "matter" if matter else "do not matter"
+        print(
+            f"regimes {word} for who is right ({seeds} seeds): regime-wise weights gain {np.mean(gains):+.5f} nats, "
+            f"worst {min(gains):+.5f} ({100 * min(gains) / np.log(2):+.2f} % of the base rate's)"
+        )
+    for market in ("planted", "no_regime"):
+        gains, losses = [], []
+        for seed in range(seeds):
+            gain, loss = market_gain(market, seed)
+            gains.append(gain)
+            losses.append(loss)
+        t = np.mean(gains) / (np.std(gains, ddof=1) / np.sqrt(seeds))
+        print(
+            f"  market {market}, members {', '.join(FAST)}: gain {np.mean(gains):+.5f} (t {t:+.1f}), "
+            f"worst {100 * min(np.array(gains) / losses):+.2f} %"
+        )
+
+
+def specialist_gain(matter: bool, seed: int, n: int = 3000) -> float:
+    data, later = (specialists(matter, seed + shift, n) for shift in (0, 1000))
+    aware = fit_pool(data).combine(later.outputs, later.regimes)
+    blind = fit_pool(dataclasses.replace(data, regimes=np.ones((n, 1)))).combine(later.outputs)
+    return loss_of(blind, later.target) - loss_of(aware, later.target)
+
+
+def specialists(matter: bool, seed: int, n: int) -> Evidence:
+    """Two members; where regimes matter each knows the truth in one regime and nothing in the other."""
+    rng = np.random.default_rng(seed)
+    state = (np.cumsum(rng.random(n) < 0.02) % 2).astype(int)
+    truth, noise = 0.6 * rng.standard_normal(n), 0.6 * rng.standard_normal((2, n))
+    codes = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(int)
+    said = np.stack([np.where(state == k, truth, noise[k]) for k in (0, 1)]) if matter else truth + noise
+    outputs = softmax(np.stack([np.zeros_like(said), said], axis=-1))
+    known = np.eye(2)[state] * 0.8 + 0.1  # the filter is right, but never sure
+    rows = np.arange(n)
+    return Evidence(
+        ("a", "b"), outputs, codes, rows, rows * 5 // n, rows, rows + 1, np.ones(n), np.full(2, 50.0), known
+    )
+
+
+def market_gain(market: str, seed: int) -> tuple[float, float]:
+    case = problem(market, seed)
+    X, ends = case.X.iloc[case.train], case.label_end.iloc[case.train]
+    model = RegimeFeatures(n_components=3, random_state=0)
+    known, final, order = regimes_out_of_fold(model, X, case.y[case.train], FOLDS, ends)
+    whole = load(market, seed, FAST, known)
+    late = predict_rows(lambda rows: filtered(final, rows)[:, order], case.X, case.holdout, final.lookback)
+    aware = fit_pool(whole.table).combine(whole.holdout, late)
+    flat = dataclasses.replace(whole.table, regimes=np.ones((whole.table.n_rows, 1)))
+    blind = loss_of(fit_pool(flat).combine(whole.holdout), whole.codes)
+    return blind - loss_of(aware, whole.codes), blind
+
+
+def online(seeds: int) -> None:
+    """Fixed share: its regret against the bound, and against fixed weights after a planted change."""
+    rows = []
+    for seed in range(seeds):
+        outputs, codes = changing(seed)
+        n = len(codes)
+        weights = OnlineWeights([f"m{i}" for i in range(len(outputs))], share=0.005)
+        said = weights.run(outputs, codes, np.arange(n), np.arange(n))
+        losses = -np.log(picked_probabilities(outputs, codes)).T
+        own = loss_of(said, codes) * n
+        single, one_switch = own - losses.sum(axis=0).min(), own - best_sequence_loss(losses, 1)
+        after = slice(n // 2, n)
+        pool = fit_pool(dataclasses.replace(_table(outputs[:, : n // 2], codes[: n // 2])))
+        fixed = loss_of(pool.combine(outputs[:, after]), codes[after])
+        rows.append(
+            (
+                single,
+                one_switch,
+                fixed - loss_of(said[after], codes[after]),
+                loss_of(outputs[:, after].mean(axis=0), codes[after]) - loss_of(said[after], codes[after]),
+            )
+        )
+    found = np.array(rows)
+    bounds = fixed_share_bound(4, 3000, 0, 0.005), fixed_share_bound(4, 3000, 1, 0.005)
+    print(f"online weights, {seeds} seeds, 4 members, 3000 steps, the best member changes half way")
+    print(
+        f"  regret to the best member: worst {found[:, 0].max():+.1f} nats, bound {bounds[0]:.1f}; "
+        f"to the best pair with one change: worst {found[:, 1].max():+.1f}, bound {bounds[1]:.1f}"
+    )
+    print(
+        f"  log loss after the change, gain over weights fitted before it: {found[:, 2].mean():+.4f} "
+        f"(least {found[:, 2].min():+.4f}); over equal weights {found[:, 3].mean():+.4f} "
+        f"(least {found[:, 3].min():+.4f})"
+    )
+
+
+def changing(seed: int, n: int = 3000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = 0.8 * rng.standard_normal(n)
+    codes = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(int)
+    said = 0.8 * rng.standard_normal((4, n))
+    said[0, : n // 2], said[1, n // 2 :] = truth[: n // 2], truth[n // 2 :]
+    return softmax(np.stack([np.zeros_like(said), said], axis=-1)), codes
+
+
+def _table(outputs: np.ndarray, codes: np.ndarray) -> Evidence:
+    n = len(codes)
+    rows, names = np.arange(n), tuple(f"m{i}" for i in range(len(outputs)))
+    return Evidence(
+        names, outputs, codes, rows, rows * 5 // n, rows, rows + 1, np.ones(n), np.full(2, 50.0), np.ones((n, 1))
+    )
+
+
+def robustness(seeds: int) -> None:
+    """What losing the best member costs the stack and a soft vote, and what it costs neither."""
+    stack, vote = [], []
+    for seed in range(seeds):
+        case = load("planted", seed, EIGHT)
+        best = int(log_losses(picked_probabilities(case.table.outputs, case.table.target), case.table.weight).argmin())
+        rest = np.delete(np.arange(len(EIGHT)), best)
+        pool, less = fit_pool(case.table), fit_pool(case.table.members(rest))
+        stack.append(
+            loss_of(less.combine(case.holdout[rest]), case.codes) - loss_of(pool.combine(case.holdout), case.codes)
+        )
+        vote.append(
+            loss_of(case.holdout[rest].mean(axis=0), case.codes) - loss_of(case.holdout.mean(axis=0), case.codes)
+        )
+    print(
+        f"losing the best member ({seeds} planted seeds): the stack loses {np.mean(stack):+.5f}, a soft vote "
+        f"{np.mean(vote):+.5f} nats; ratio {np.mean(stack) / np.mean(vote):.2f}"
+    )
+
+
+def speed(seeds: int) -> None:
+    """Combining 8 members × 100,000 rows, after checking that every way gives distributions."""
+    rng = np.random.default_rng(0)
+    n = 100_000
+    parts = 0.15 * rng.standard_normal((8, n))
+    codes = (rng.random(n) < 1 / (1 + np.exp(-parts.sum(axis=0)))).astype(int)
+    said = parts + 0.1 * rng.standard_normal((8, n))
+    table = _table(softmax(np.stack([np.zeros_like(said), said], axis=-1)), codes)
+    pool = fit_pool(_table(table.outputs[:, :5000], codes[:5000]))
+    ways = {
+        "stack (walk forward, fit, combine)": lambda: fit_pool(table).combine(table.outputs),
+        "sklearn stack (fit, combine)": lambda: sklearn_stack(table)(table.outputs),
+        "greedy, 25 rounds (fit, combine)": lambda: greedy_stack(table)(table.outputs),
+        "stack (combine only)": lambda: pool.combine(table.outputs),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(3):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            proba = way()
+            times[name].append(time.perf_counter() - started)
+            if repeat == 0:
+                assert proba.shape == (n, 2) and np.allclose(proba.sum(axis=1), 1.0)
+    for name, seconds in times.items():
+        print(f"  8 members × 100,000 rows, {name}: {np.median(seconds):.3f} s")
+
+
+def coverage(seeds: int) -> None:
+    """Conformal sets on exchangeable rows (a shuffled walk forward), and on the rows in their order."""
+    for level in (0.8, 0.9):
+        hits, drifts = [], []
+        for seed in range(seeds):
+            case = load("planted", seed, EIGHT)
+            table = case.table
+            said = said_by_pools(table, walk_forward(table))
+            inside = np.isin(table.fold, list(said))
+            scores = conformal.class_scores(
+                np.concatenate(list(said.values())), np.concatenate([table.target[table.fold == fold] for fold in said])
+            )
+            mixed = np.random.default_rng(seed).permutation(scores)
+            half = len(mixed) // 2
+            hits.append(np.mean(mixed[half:] <= conformal.threshold(mixed[:half], level)))
+            report = conformal.coverage_over_time(scores, table.begin[inside], table.end[inside], level)
+            drifts.append(report["drift"].abs().max())
+        print(
+            f"conformal sets at {level:.0%} ({seeds} seeds): exchangeable {100 * np.mean(hits):.2f} %; "
+            f"largest drift of a block in time order {100 * np.mean(drifts):.1f} points on average"
+        )
+
+
+SECTIONS: dict[str, Callable[[int], None]] = {
+    "planted": planted,
+    "noise": lambda seeds: nothing("noise", seeds, FAST),
+    "index": lambda seeds: nothing("index", 1, EIGHT),
+    "regimes": regimes,
+    "online": online,
+    "robustness": robustness,
+    "speed": speed,
+    "coverage": coverage,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
+    parser.add_argument("--seeds", type=int, default=20)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    for name in given.sections:
+        SECTIONS[name](given.seeds)
+
+
+if __name__ == "__main__":
+    main()
