@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from consilience.kernels._hmm_gather import BLOCK, gather
+from consilience.kernels._hmm_gather import gather
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_scaled import HIGH, LAST_STEP, LOW, backward, forward, pack, unpack
 
@@ -11,12 +11,6 @@ _CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 FILTER, SMOOTH, GATHER = range(3)
 ALPHA_BEFORE, ALPHA_LAST, WEIGHT_FIRST, WEIGHT_AFTER = range(4)  # what is kept of each segment's edges
-
-
-@njit(**_CACHED)
-def padded(steps: int) -> int:
-    """The next multiple of BLOCK."""
-    return (steps + BLOCK - 1) // BLOCK * BLOCK
 
 
 @njit(**_CACHED)
@@ -39,6 +33,7 @@ def keep_edge(values: np.ndarray, k: int, table: np.ndarray, which: int, edges: 
 @njit(**_CACHED)
 def run(
     groups: np.ndarray,
+    steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
     first: np.ndarray,
@@ -50,47 +45,85 @@ def run(
     constant: np.ndarray,
     diagonal: bool,
     watch: bool,
-    mode: int,
+    smooth: bool,
+    packed: np.ndarray,
+    density: np.ndarray,
+    alpha: np.ndarray,
+    out: np.ndarray,
+    summaries: np.ndarray,
+    edges: np.ndarray,
+) -> None:
+    """Filter or smooth the given groups in one thread; what is written belongs to these groups alone.
+
+    Parameters
+    ----------
+    groups : numbers of the groups. steps, tables, bounds, first, summaries, edges : one row per group.
+    X : (n·D,). out : (n·K,). packed, density, alpha : scratch for the longest group.
+    """
+    k = len(constant)
+    for g in groups:
+        table = tables[g]
+        pack(X, d, table, steps[g], packed)
+        forward(
+            packed, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
+            density, alpha, summaries[g],
+        )  # fmt: skip
+        keep_edge(alpha, k, table, ALPHA_BEFORE, edges[g])
+        keep_edge(alpha, k, table, ALPHA_LAST, edges[g])
+        if smooth:
+            backward(steps[g], bounds[g], transmat, k, density, alpha, summaries[g, 5 * LANES :])
+            keep_edge(density, k, table, WEIGHT_FIRST, edges[g])
+            keep_edge(density, k, table, WEIGHT_AFTER, edges[g])
+        unpack(alpha, k, table, steps[g], out)
+
+
+@njit(**_CACHED)
+def run_gather(
+    groups: np.ndarray,
+    steps: np.ndarray,
+    tables: np.ndarray,
+    bounds: np.ndarray,
+    first: np.ndarray,
+    X: np.ndarray,
+    d: int,
+    transmat: np.ndarray,
+    means: np.ndarray,
+    whitening: np.ndarray,
+    constant: np.ndarray,
+    diagonal: bool,
+    watch: bool,
     filled: bool,
     offsets: np.ndarray,
     packed: np.ndarray,
     density: np.ndarray,
     alpha: np.ndarray,
-    out: np.ndarray,
     sums: np.ndarray,
     summaries: np.ndarray,
     edges: np.ndarray,
 ) -> None:
-    """Work through the given groups in one thread; what is written belongs to these groups alone.
+    """The expectation step of the given groups in one thread.
 
     Parameters
     ----------
-    groups : numbers of the groups. tables, bounds, first, sums, summaries, edges : one row per group.
-    X : (n·D,). out : (n·K,), unless gathering. density, alpha : scratch for the longest group.
+    groups : numbers of the groups. steps (multiples of BLOCK), tables, bounds, first, sums, summaries, edges : one row
+        per group.
     packed : lanes of X, from ``offsets`` on for each group; filled here unless ``filled`` says that they are.
     """
     k = len(constant)
     for g in groups:
         table = tables[g]
-        steps = padded(table[LAST_STEP].max() + 1)
         lanes = packed[offsets[g] :]
         if not filled:
-            pack(X, d, table, steps, lanes)
+            pack(X, d, table, steps[g], lanes)
         forward(
-            lanes, steps, bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
+            lanes, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
             density, alpha, summaries[g],
         )  # fmt: skip
         keep_edge(alpha, k, table, ALPHA_BEFORE, edges[g])
         keep_edge(alpha, k, table, ALPHA_LAST, edges[g])
-        water = summaries[g, 5 * LANES :]
-        if mode == GATHER:
-            gather(
-                steps, bounds[g], transmat, k, density, alpha, lanes, d, means, diagonal, sums[g], water
-            )  # fmt: skip
-        elif mode == SMOOTH:
-            backward(steps, bounds[g], transmat, k, density, alpha, water)
-        if mode != FILTER:
-            keep_edge(density, k, table, WEIGHT_FIRST, edges[g])
-            keep_edge(density, k, table, WEIGHT_AFTER, edges[g])
-        if mode != GATHER:
-            unpack(alpha, k, table, steps, out)
+        gather(
+            steps[g], bounds[g], transmat, k, density, alpha, lanes, d, means, diagonal, sums[g],
+            summaries[g, 5 * LANES :],
+        )  # fmt: skip
+        keep_edge(density, k, table, WEIGHT_FIRST, edges[g])
+        keep_edge(density, k, table, WEIGHT_AFTER, edges[g])

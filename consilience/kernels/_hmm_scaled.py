@@ -39,15 +39,13 @@ def pack(X: np.ndarray, d: int, table: np.ndarray, steps: int, packed: np.ndarra
     ----------
     X : (n·D,) the rows, flat.
     """
-    bases = table[FIRST_ROW] * d
+    # loops rather than array expressions, here and below: each of those would take the compiler a third of a second
+    bases = np.empty(LANES, np.int64)
     for t in range(steps):
-        if t <= table[LAST_STEP].min():
-            for i in range(d):
-                store(packed, (t * d + i) * LANES, collect(X, bases, t * d + i))
-        else:
-            clamped = (table[FIRST_ROW] + np.minimum(t, table[LAST_STEP])) * d
-            for i in range(d):
-                store(packed, (t * d + i) * LANES, collect(X, clamped, i))
+        for lane in range(LANES):
+            bases[lane] = (table[FIRST_ROW, lane] + min(t, table[LAST_STEP, lane])) * d
+        for i in range(d):
+            store(packed, (t * d + i) * LANES, collect(X, bases, i))
 
 
 @njit(**_INLINED)
@@ -212,8 +210,12 @@ def backward(
 @njit(**_CACHED)
 def unpack(alpha: np.ndarray, k: int, table: np.ndarray, steps: int, out: np.ndarray) -> None:
     """Copy the owned rows of eight segments from lanes to out (n·K,), each divided by its sum."""
-    bases = table[FIRST_ROW] * k
-    everywhere_from, everywhere_to = table[LOW].max(), table[HIGH].min()
+    bases = np.empty(LANES, np.int64)
+    everywhere_from, everywhere_to = 0, steps
+    for lane in range(LANES):
+        bases[lane] = table[FIRST_ROW, lane] * k
+        everywhere_from = max(everywhere_from, table[LOW, lane])
+        everywhere_to = min(everywhere_to, table[HIGH, lane])
     one = splat(1.0)
     for t in range(steps):
         place = t * k * LANES

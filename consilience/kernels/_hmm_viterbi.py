@@ -43,7 +43,9 @@ def climb(
     gained = zero
     centred = np.empty(n_features * LANES)
     fresh, density = k * LANES, 2 * k * LANES
-    shortest = table[LAST_STEP].min()
+    shortest = steps
+    for lane in range(LANES):
+        shortest = min(shortest, table[LAST_STEP, lane])
     for t in range(steps):
         emit(packed, t, n_features, means, whitening, constant, diagonal, centred, delta, density)
         now = splat(float(t))
@@ -90,17 +92,15 @@ def descend(
         for j in range(1, k):
             if delta[j * LANES + lane] > delta[state[lane] * LANES + lane]:
                 state[lane] = j
-    row = table[FIRST_ROW]
-    low, high = table[LOW], table[HIGH]
     for t in range(steps - 1, -1, -1):
         for lane in range(LANES):
             s = state[lane]
-            if t >= low[lane]:
-                if t < high[lane]:
-                    path[row[lane] + t] = s
-                    if t == high[lane] - 1:
+            if t >= table[LOW, lane]:
+                if t < table[HIGH, lane]:
+                    path[table[FIRST_ROW, lane] + t] = s
+                    if t == table[HIGH, lane] - 1:
                         ends[1, lane] = s
-            elif t == low[lane] - 1:
+            elif t == table[LOW, lane] - 1:
                 ends[0, lane] = s
             if t > 0:
                 state[lane] = back[(t * k + s) * LANES + lane]
@@ -109,6 +109,7 @@ def descend(
 @njit(**_CACHED)
 def run(
     groups: np.ndarray,
+    steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
     first: np.ndarray,
@@ -131,10 +132,9 @@ def run(
     delta = np.empty(3 * k * LANES)
     for g in groups:
         table = tables[g]
-        steps = table[LAST_STEP].max() + 1
-        pack(X, d, table, steps, packed)
+        pack(X, d, table, steps[g], packed)
         climb(
-            packed, steps, table, bounds[g], first[g], log_trans, d, means, whitening, constant, diagonal,
+            packed, steps[g], table, bounds[g], first[g], log_trans, d, means, whitening, constant, diagonal,
             delta, back, totals[g], edges[g],
         )  # fmt: skip
-        descend(back, delta, k, steps, table, path, ends[g])
+        descend(back, delta, k, steps[g], table, path, ends[g])

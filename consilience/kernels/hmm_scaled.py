@@ -90,16 +90,27 @@ class ScaledPass:
         edges = np.zeros((groups, 4, LANES, k))
         parts = shares(segments.steps, n_threads() if len(self._X) * k >= WORTH_THREADS else 1)
         kept = self._lanes(segments, mode)
-        room = (_hmm_passes.padded(int(segments.steps.max())) + 1) * LANES
+        steps = -(-segments.steps // BLOCK) * BLOCK
+        room = (int(steps.max()) + 1) * LANES
+        model = (
+            transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
+            bool((transmat < _TINY_TRANSITION).any()),
+        )  # fmt: skip
+        rows = (segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d)
 
         def work(number: int) -> None:
             packed, density, alpha = scratch(room * d if kept.packed is None else 0, room * k, room * k)
-            _hmm_passes.run(
-                parts[number], segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d,
-                transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
-                bool((transmat < _TINY_TRANSITION).any()), mode, kept.filled, kept.offsets,
-                packed if kept.packed is None else kept.packed, density, alpha, out.reshape(-1), sums, summaries, edges,
-            )  # fmt: skip
+            packed = packed if kept.packed is None else kept.packed
+            if mode == GATHER:
+                _hmm_passes.run_gather(
+                    parts[number], steps, *rows, *model, kept.filled, kept.offsets, packed, density, alpha,
+                    sums, summaries, edges,
+                )  # fmt: skip
+            else:
+                _hmm_passes.run(
+                    parts[number], steps, *rows, *model, mode == SMOOTH, packed, density, alpha,
+                    out.reshape(-1), summaries, edges,
+                )  # fmt: skip
 
         in_threads(work, len(parts))
         kept.filled = kept.packed is not None

@@ -49,7 +49,7 @@ def _all_groups(
     def work(number: int) -> None:
         packed, back = scratch(steps * d * LANES, steps * k)
         _hmm_viterbi.run(
-            parts[number], segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
+            parts[number], segments.steps, segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
             parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer,
             parameters.whitening.ndim == 2, packed, back.view(np.uint8), path, totals, edges, ends,
         )  # fmt: skip
