@@ -158,7 +158,9 @@ def windowed_filter(
     k = len(start)
     b = np.empty_like(log_b)
     for t in range(len(log_b)):
-        top = log_b[t].max()
+        top = log_b[t, 0]
+        for j in range(1, k):
+            top = max(top, log_b[t, j])
         for j in range(k):
             b[t, j] = math.exp(log_b[t, j] - top)
     state = np.empty(k)
@@ -178,8 +180,11 @@ def windowed_filter(
                     new[j] = p * b[u, j]
                     total += new[j]
                 if total < 1e-290:
-                    new[:] = b[u]
-                    total = new.sum()
+                    total = 0.0
+                    for j in range(k):
+                        new[j] = b[u, j]
+                        total += b[u, j]
                 for j in range(k):
                     state[j] = new[j] / total
-            out[t] = state
+            for j in range(k):
+                out[t, j] = state[j]
