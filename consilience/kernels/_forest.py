@@ -135,8 +135,10 @@ def _add_block(start, depth, output, nodes, cut, flags, value, columns, at, simp
     for t in range(output.size):
         root = start[t]
         if simple:
+            # Read once: the compiler must assume that writing to ``at`` may change ``nodes``.
+            own_column, child, threshold = columns[nodes[root, 0]], nodes[root, 1], cut[root]
             for r in range(BLOCK):
-                at[r] = nodes[root, 1] + np.int32(columns[nodes[root, 0], r] > cut[root])
+                at[r] = child + np.int32(own_column[r] > threshold)
             for _ in range(depth[t] - 1):
                 for r in range(BLOCK):
                     node = at[r]
