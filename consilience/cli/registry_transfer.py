@@ -86,13 +86,20 @@ def export(
     ref: Reference,
     path: Annotated[Path, typer.Argument(help="the file, or for --native the folder, to write")],
     native: Annotated[bool, typer.Option(help="only the files in the formats of other tools")] = False,
+    keras: Annotated[
+        bool, typer.Option("--keras", help="the network: .keras, .weights.h5 or a SavedModel folder")
+    ] = False,
+    member: Annotated[str | None, typer.Option(help="with --keras: which member of an ensemble")] = None,
     registry: Where = "registry",
     artifacts: Files = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a version to one file that `consilience import` reads elsewhere, or its native files to a folder."""
+    """Write a version to one file that `consilience import` reads elsewhere, or in the formats of other tools."""
     store = open_registry(registry, artifacts)
-    written = store.export_native(ref, path) if native else [store.export(ref, path)]
+    if keras:
+        written = store.export_keras(ref, path, member)
+    else:
+        written = store.export_native(ref, path) if native else [store.export(ref, path)]
     if as_json:
         print_json([str(file) for file in written])
     else:

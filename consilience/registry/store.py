@@ -325,6 +325,12 @@ class Registry:
         Path(folder).mkdir(parents=True, exist_ok=True)
         return [Path(shutil.copy2(source, Path(folder) / name)) for name, source in found.items()]
 
+    def export_keras(self, ref: str, path: str | Path, member: str | None = None) -> list[Path]:
+        """Write the network of a version, or of one of its members, in a Keras format; see ``keras_export``."""
+        from consilience.registry.keras_export import export_keras
+
+        return export_keras(self.load(ref), Path(path), member)
+
     def adopt(self, name: str, model: Any, *, classes: Any = None, samples: Any = None, **record: Any) -> Version:
         """Publish a fitted model of another library, or its model file; see ``adopt.as_predictor`` and ``publish``."""
         from consilience.registry.adopt import as_predictor

@@ -11,14 +11,7 @@ from consilience.registry import DamagedArtifact, Registry
 from tests.reference import zoo
 from tests.reference.states import peculiar, tree
 
-FAST = (
-    "LorentzianClassifier",
-    "GaussianHMM",
-    "HMMClassifier",
-    "XGBoostClassifier",
-    "LightGBMRegressor",
-    "LogisticClassifier",
-)
+FAST = ("GaussianHMM", "XGBoostClassifier", "LogisticClassifier")
 
 
 @pytest.fixture(scope="module", params=["some", pytest.param("every", marks=pytest.mark.slow)])
@@ -33,7 +26,7 @@ def published(request, tmp_path_factory):
     for name, state in states.items():
         version = registry.publish(name, state)
         folders[name] = [registry.artifacts.path(digest) for digest in version.lineage["artifacts"]]
-    yield registry, folders, 12 if request.param == "some" else 420
+    yield registry, folders, 8 if request.param == "some" else 420
     registry.close()
 
 

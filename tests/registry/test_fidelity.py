@@ -15,11 +15,8 @@ from tests.registry.processes import ROOT, environment
 EXACT = ("Forest", "HMM", "XGBoost", "LightGBM", "Lorentzian", "Logistic", "Ridge")  # the same code on the same arrays
 
 
-# Networks take long to compile: the fast suite has one of them, alone and inside a stack.
-QUICK = tuple(
-    k for k in zoo.CATALOG if not k.startswith(("Transformer", "CNN")) and k not in ("LSTMRegressor", *zoo.ENSEMBLES)
-)
-QUICK = (*QUICK, "VotingClassifier", "StackingClassifier")
+# Networks take long to compile: the fast suite leaves them to the slow one and to their own package.
+QUICK = tuple(kind for kind in zoo.SINGLE if not kind.startswith(("LSTM", "Transformer", "CNN")))
 
 
 @pytest.fixture(scope="module", params=["quick", pytest.param("all", marks=pytest.mark.slow)])

@@ -38,8 +38,8 @@ def campaign(folder: Path, kinds: tuple[str, ...], cases: int, per_process: int 
 
 
 def test_hostile_artifacts_are_refused_or_harmless(tmp_path):
-    outcomes = campaign(tmp_path, LIGHT, 260)
-    assert outcomes["refused"] > 130
+    outcomes = campaign(tmp_path, LIGHT[::3], 120)
+    assert outcomes["refused"] > 60
     print(outcomes)
 
 

@@ -9,13 +9,13 @@ import pytest
 from tests.reference import zoo
 
 RELEASES = sorted(path for path in (Path(__file__).parent / "fixtures").glob("*") if path.is_dir())
-NETWORKS = ("LSTM", "Transformer", "CNN", "Voting", "Stacking")  # they compile for seconds; the fast suite has one
+NETWORKS = ("LSTM", "Transformer", "CNN", "Voting", "Stacking")  # they compile for seconds
 
 
 def cases():
     for release in RELEASES:
         for bundle in sorted(release.glob("*.bundle")):
-            slow = bundle.stem.startswith(NETWORKS) and bundle.stem != "LSTMClassifier"
+            slow = bundle.stem.startswith(NETWORKS)
             marks = [pytest.mark.slow] if slow else []
             yield pytest.param(bundle, id=f"{release.name}-{bundle.stem}", marks=marks)
 

@@ -102,7 +102,7 @@ def test_a_bad_age_is_refused(span):
         seconds(span)
 
 
-@pytest.mark.parametrize("steps", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [40, pytest.param(1000, marks=pytest.mark.slow)])
 def test_gc_beside_publish_rollback_and_serving_deletes_nothing_live(location, steps):
     """Four threads act in random order; after each action everything that is live is still there."""
     opened = [Registry(location[0], artifacts=location[1]) for _ in range(4)]
