@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from consilience.base import Arrays, InvalidInput, InvalidState, Spec, invalid
+from consilience.base import Arrays, InvalidInput, InvalidState, Spec, State, invalid
 from consilience.base.predictor import _PredictorMixin
 from consilience.kernels import hmm, hmm_training
 from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, HMMParameters, covariance_shape, forgetting_length
@@ -286,6 +286,12 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         return {"log_likelihood": self.score(X) / len(X)}
 
     # -- state -------------------------------------------------------------------------------------------------
+
+    def get_state(self) -> State:
+        """The model as data, whether it was fitted or its parameters set by hand."""
+        if not hasattr(self, "n_features_in_"):
+            self.n_features_in_ = self.parameters.n_features
+        return super().get_state()
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, Any]]:
         fitted = {

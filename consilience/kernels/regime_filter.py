@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -59,8 +60,11 @@ class RegimeFilter:
     def filtered(self, X: np.ndarray, sequences: Sequences) -> np.ndarray:
         """State probabilities (n, K) of rows X (n, n_features)."""
         rows = sequences.together(self.standardized(X))
-        start = stationary_distribution(self.parameters.transmat)
-        return sequences.back(hmm.windowed_filter(rows, self.parameters, start, self.window, sequences.lengths))
+        return sequences.back(hmm.windowed_filter(rows, self.parameters, self._start, self.window, sequences.lengths))
+
+    @cached_property
+    def _start(self) -> np.ndarray:
+        return stationary_distribution(self.parameters.transmat)
 
     def names(self) -> list[str]:
         """A name per state (``regime_names``); the first column is taken for the return."""

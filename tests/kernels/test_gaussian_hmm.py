@@ -188,6 +188,13 @@ def test_a_damaged_state_is_refused(change):
         restore(State(state.kind, state.spec, {**state.arrays, **change}))
 
 
+def test_a_model_set_by_hand_can_be_stored():
+    X, _ = market(60)
+    model = by_hand("tied")
+    again = restore(model.get_state())
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
