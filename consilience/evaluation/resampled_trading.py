@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from consilience.base import InvalidInput
-from consilience.evaluation import _resampled_returns as kernel
 from consilience.evaluation.trading import annual_return, ratio
 
 _CHUNK = 32  # samples per task: large enough to hide the call, small enough to share the work
@@ -44,6 +43,8 @@ def resampled_trading(
     places = np.ascontiguousarray(samples, np.int64)
     if places.ndim != 2 or places.shape[1] != n or (places < 0).any() or (places >= n).any():
         raise InvalidInput(f"samples must be (b, {n}) positions of the returns; got {places.shape}.")
+    from consilience.evaluation import _resampled_returns as kernel  # Numba takes a second to import
+
     centre = np.median(matrix, axis=0)
     sums = np.zeros((len(places), kernel.N_SUMS, k))
 
@@ -60,6 +61,8 @@ def resampled_trading(
 def _measures(
     sums: np.ndarray, n: int, centre: np.ndarray, periods_per_year: float, risk_free: float
 ) -> dict[str, np.ndarray]:
+    from consilience.evaluation import _resampled_returns as kernel
+
     total, squares = sums[:, kernel.SUM], sums[:, kernel.SQUARES]
     variance = (squares - total**2 / n) / (n - 1)
     # What rounding leaves of a constant series is not a variance.

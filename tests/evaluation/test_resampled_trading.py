@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from consilience.base import InvalidInput
+from consilience.evaluation import _resampled_returns as kernel
 from consilience.evaluation.bootstrap import stationary_bootstrap
 from consilience.evaluation.resampled_trading import resampled_trading
 from consilience.evaluation.trading import trading_metrics
@@ -41,3 +42,11 @@ def test_what_cannot_be_resampled_is_refused():
         resampled_trading(matrix()[:-1], samples)
     with pytest.raises(InvalidInput):
         resampled_trading(matrix(), samples + 1)
+
+
+def test_the_compiled_pass_is_what_its_python_says():
+    returns, samples = matrix(30), stationary_bootstrap(30, 4.0, 5)
+    compiled, plain = np.zeros((2, 5, kernel.N_SUMS, 5))
+    for run, out in ((kernel.resampled_sums, compiled), (kernel.resampled_sums.py_func, plain)):
+        run(returns, samples, np.median(returns, axis=0), 1e-4, out)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-12, atol=1e-15)
