@@ -1,4 +1,4 @@
-"""Does the pipeline find an edge where there is none, and the one that is there? (python benchmarks/noise_certificate.py)
+"""Does the pipeline find an edge where there is none, and one that is there?  python benchmarks/noise_certificate.py
 
 20 seeds of random walks with overlapping labels, judged by the default gates under purged walk-forward folds and, for
 comparison, under shuffled folds; 20 seeds with a planted edge; and a planted leak for the audit.
