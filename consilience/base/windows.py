@@ -14,7 +14,8 @@ class Windows:
 
     Attributes
     ----------
-    view : (n_padded, window, n_features) zero-copy sliding view of the padded rows.
+    padded : (n_padded, n_features), the rows with ``window - 1`` rows of zeros in front of each asset.
+    view : (n_padded - window + 1, window, n_features), every window of ``padded`` without a copy.
     start : (n,) int64, the place in ``view`` of each row's window.
     lengths : (n,) int32, how many rows of each window are real: 1 for an asset's first row, up to ``window``.
 
@@ -30,6 +31,7 @@ class Windows:
            [ True,  True]])
     """
 
+    padded: np.ndarray
     view: np.ndarray
     start: np.ndarray
     lengths: np.ndarray
@@ -42,7 +44,7 @@ class Windows:
         return int(self.view.shape[1])
 
     def left_padded(self, rows: np.ndarray) -> np.ndarray:
-        """Windows (m, window, n_features) with zeros before an asset's first row; see ``mask`` for which rows are real."""
+        """Windows (m, window, n_features), zeros before an asset's first row; ``mask`` says which rows are real."""
         return self.view[self.start[rows]]
 
     def mask(self, rows: np.ndarray) -> np.ndarray:
@@ -78,7 +80,7 @@ def sliding_windows(values: np.ndarray, window: int, assets: np.ndarray | None =
     window : rows per window, >= 1.
     assets : (n,) integer codes; each asset's rows are in time order, the assets in any interleaving. None: one asset.
 
-    Memory: one copy of ``values`` with ``window - 1`` rows of zeros in front of each asset, however large the window is.
+    Memory: one copy of ``values``, plus ``window - 1`` rows of zeros for each asset, however large the window is.
 
     Raises
     ------
@@ -117,4 +119,4 @@ def windows_of_padded(padded: np.ndarray, window: int, place: np.ndarray, positi
     """``Windows`` over a padded copy laid out by ``padded_places``."""
     view = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).transpose(0, 2, 1)
     lengths = np.minimum(position + 1, window).astype(np.int32)
-    return Windows(view, place - (window - 1), lengths)
+    return Windows(padded, view, place - (window - 1), lengths)

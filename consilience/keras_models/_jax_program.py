@@ -1,4 +1,4 @@
-"""Training and prediction compiled by JAX: a chunk of steps is one program, weights and optimizer state go in and out."""
+"""Training and prediction compiled by JAX: a chunk of steps is one program; weights and optimizer go in and out."""
 
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from consilience.keras_models.programs import Chunk, Recipe
 
 
 class Trainer:
-    """``start`` gives a training state, ``run`` advances it over a chunk, ``weights`` reads it; nothing is kept here."""
+    """``start`` gives a training state, ``run`` advances it over a chunk, ``weights`` reads it; none is kept here."""
 
     def __init__(self, model: Any, recipe: Recipe) -> None:
         self._model = model
@@ -54,7 +54,7 @@ class Trainer:
             state, loss = self._step(state, x, lengths, y, weight, rate)
             return state, sums + jnp.stack([loss * self._batch_size, weight.sum()])
 
-        return jax.lax.fori_loop(0, n_steps, step, (state, jnp.zeros(2, jnp.float32)))  # type: ignore[no-any-return]
+        return jax.lax.fori_loop(0, n_steps, step, (state, jnp.zeros(2, jnp.float32)))
 
     def _step(self, state: Any, x: Any, lengths: Any, y: Any, weight: Any, rate: Any) -> tuple[Any, Any]:
         trainable, streams, optimizer = state

@@ -1,4 +1,4 @@
-"""Training and prediction compiled by TensorFlow: a chunk of steps is one graph, compiled by XLA where there is no GPU."""
+"""Training and prediction compiled by TensorFlow: a chunk of steps is one graph, XLA-compiled where there is no GPU."""
 
 import threading
 from typing import Any
@@ -13,8 +13,8 @@ from consilience.keras_models.programs import Chunk, Recipe
 
 
 class Trainer:
-    """As the JAX program. TensorFlow trains the model's own variables, so one training at a time uses them: the state that
-    ``run`` takes and gives is put in and read out only when another training came between.
+    """As the JAX program. TensorFlow trains the model's own variables, so one training at a time uses them: the state
+    that ``run`` takes and gives is put in and read out only when another training came between.
     """
 
     def __init__(self, model: Any, recipe: Recipe) -> None:
@@ -43,10 +43,10 @@ class Trainer:
             sums = self._run([tf.constant(part) for part in data], tf.constant(chunk.n_steps, tf.int32))
             return state, sums.numpy()
 
-    def weights(self, state: Any) -> list[np.ndarray]:
+    def weights(self, state: "_Ticket") -> list[np.ndarray]:
         return self.dump(state)[0]
 
-    def dump(self, state: Any) -> list[list[np.ndarray]]:
+    def dump(self, state: "_Ticket") -> list[list[np.ndarray]]:
         with self._lock:
             if self._inside is state:
                 state.parts = self._read()
@@ -118,10 +118,10 @@ class Forward:
         return [tf.constant(a) for a in weights]
 
     def __call__(self, weights: Any, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._call(_placed(weights), tf.constant(x), tf.constant(lengths)).numpy()  # type: ignore[no-any-return]
+        return self._call(_placed(weights), tf.constant(x), tf.constant(lengths)).numpy()
 
     def embed(self, weights: Any, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._embed(_placed(weights), tf.constant(x), tf.constant(lengths)).numpy()  # type: ignore[no-any-return]
+        return self._embed(_placed(weights), tf.constant(x), tf.constant(lengths)).numpy()
 
 
 def _placed(weights: Any) -> Any:

@@ -37,13 +37,14 @@ class Trainer:
             sums = np.zeros(2)
             for step in range(chunk.n_steps):
                 batch = (chunk.x[step], chunk.lengths[step], chunk.y[step], chunk.weight[step])
-                sums += self._step(*(keras.ops.convert_to_tensor(part) for part in batch), float(chunk.rates[step]))
+                x, lengths, y, weight = (keras.ops.convert_to_tensor(part) for part in batch)
+                sums += self._step(x, lengths, y, weight, float(chunk.rates[step]))
             return state, sums
 
-    def weights(self, state: Any) -> list[np.ndarray]:
+    def weights(self, state: "_Ticket") -> list[np.ndarray]:
         return self.dump(state)[0]
 
-    def dump(self, state: Any) -> list[list[np.ndarray]]:
+    def dump(self, state: "_Ticket") -> list[list[np.ndarray]]:
         with self._lock:
             if self._inside is state:
                 state.parts = self._read()
@@ -116,4 +117,4 @@ class Forward:
 
 
 def _numpy(value: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(value)  # type: ignore[no-any-return]
+    return keras.ops.convert_to_numpy(value)

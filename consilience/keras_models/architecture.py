@@ -1,4 +1,4 @@
-"""A network as a small typed value: what decides its shape, and nothing else. Equal values share one compiled program."""
+"""A network as a small typed value: what decides its shape, and nothing else. Equal values share a compiled program."""
 
 import math
 from collections.abc import Callable
@@ -26,6 +26,7 @@ class Architecture:
     n_outputs : classes or targets.
     options : sorted (name, value) pairs that the family reads.
     precision : the dtype policy, "float32" or "mixed_bfloat16".
+    device : "cpu" or "gpu:N"; the layers take cuDNN's and flash attention's paths on a GPU.
     """
 
     family: str
@@ -34,6 +35,7 @@ class Architecture:
     n_outputs: int
     options: tuple[tuple[str, Any], ...]
     precision: str = "float32"
+    device: str = "cpu"
 
 
 def body(family: str) -> Callable[[Body], Body]:
@@ -69,8 +71,8 @@ def network(architecture: Architecture) -> Any:
 def initial_weights(model: Any, seed: int) -> list[np.ndarray]:
     """Starting values of the trainable weights, drawn with numpy: one seed gives one start on every backend.
 
-    Constants of the layers (zero biases, unit scales, the LSTM's forget bias) stay; kernels are Glorot-uniform, recurrent
-    kernels orthogonal, position tables normal.
+    Constants of the layers (zero biases, unit scales, the LSTM's forget bias) stay; kernels are Glorot-uniform,
+    recurrent kernels orthogonal, position tables normal.
     """
     values = []
     for number, variable in enumerate(model.trainable_variables):

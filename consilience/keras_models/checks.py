@@ -4,12 +4,15 @@ import math
 from typing import Any
 
 from consilience.base import invalid, nearest
+from consilience.keras_models.augmentation import check_augmentation
+from consilience.keras_models.device import resolve_device
 from consilience.keras_models.layers.pooling import POOLINGS
 from consilience.keras_models.losses import LOSSES
 from consilience.keras_models.optimizers import OPTIMIZERS
 
 SCHEDULES = ("cosine", "constant", "plateau")
 POSITIONS = ("sinusoidal", "learned", "rotary", "none")
+PRECISIONS = ("float32", "bfloat16", "auto")
 
 _COUNTS = {  # name: (least, most); the upper ends keep a hostile state from asking for all memory
     "window": (1, 4096),
@@ -28,6 +31,7 @@ _CHOICES = {
     "schedule": SCHEDULES,
     "optimizer": OPTIMIZERS,
     "positions": POSITIONS,
+    "precision": PRECISIONS,
     "loss": tuple(name for name in LOSSES if name != "cross_entropy"),
 }
 _NUMBERS = {  # name: (least, most, whether least itself is allowed)
@@ -56,6 +60,10 @@ def check_sequence_params(model: Any) -> None:
         _number("clip_norm", owner, model.clip_norm, 0.0, 1e6, False)
     if not isinstance(model.feature_gate, bool):
         raise invalid("feature_gate", owner, "True or False", model.feature_gate)
+    if model.checkpoint is not None and not isinstance(model.checkpoint, str):
+        raise invalid("checkpoint", owner, "None or the path of a folder", model.checkpoint)
+    check_augmentation(model.augmentation, owner)
+    resolve_device(model.device, owner, strict=False)
     _check_widths(model, owner)
 
 

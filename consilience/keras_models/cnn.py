@@ -31,10 +31,16 @@ class CNNClassifier(SequenceClassifier):
     dropout : rate inside the network while training.
     pooling : "last" (the newest row), "mean" or "attention" over the window.
     feature_gate : let each row weigh its own features first.
-    epochs, patience : at most so many passes; with ``validation`` training stops after ``patience`` passes without gain.
+    epochs, patience : passes over the rows, at most; with ``validation``, training stops after ``patience`` of them
+        without gain.
     batch_size, learning_rate, optimizer, weight_decay, clip_norm : of the training steps ("adamw", "adam" or "sgd").
     schedule, warmup : "cosine" to zero, "constant" or "plateau", after a linear warm-up over that share of all steps.
     accumulation : batches per weight update.
+    augmentation : changes to training windows only, such as {"jitter": 0.1, "scaling": 0.1, "slicing": 0.3,
+        "masking": 0.1}; see ``augmentation.augment``.
+    precision : "float32", "bfloat16" (weights stay float32), or "auto": bfloat16 on a GPU.
+    device : "auto", "cpu", "gpu" or "gpu:1", to train on; a model predicts wherever it is loaded.
+    checkpoint : a folder; a training that was killed goes on from its last epoch when it is started again.
     class_weight : None, "balanced", or a dictionary of class to weight; multiplies ``sample_weight``.
     random_state : one seed gives one result on one backend.
 
@@ -76,6 +82,10 @@ class CNNClassifier(SequenceClassifier):
         weight_decay: float = 0.05,
         clip_norm: float | None = 1.0,
         accumulation: int = 1,
+        augmentation: dict[str, float] | None = None,
+        precision: str = "float32",
+        device: str = "auto",
+        checkpoint: str | None = None,
         class_weight: Any = None,
         random_state: int | None = None,
     ) -> None:
@@ -83,7 +93,7 @@ class CNNClassifier(SequenceClassifier):
 
 
 class CNNRegressor(SequenceRegressor):
-    """Temporal convolution network: dilated causal convolutions over a window of rows, with one linear output per target.
+    """Temporal convolution network: dilated causal convolutions over a window of rows, one linear output per target.
 
     Parameters as in ``CNNClassifier``, and
 
@@ -121,6 +131,10 @@ class CNNRegressor(SequenceRegressor):
         weight_decay: float = 0.05,
         clip_norm: float | None = 1.0,
         accumulation: int = 1,
+        augmentation: dict[str, float] | None = None,
+        precision: str = "float32",
+        device: str = "auto",
+        checkpoint: str | None = None,
         loss: str = "squared_error",
         random_state: int | None = None,
     ) -> None:

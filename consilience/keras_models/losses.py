@@ -6,7 +6,7 @@ from keras import ops
 
 
 def cross_entropy(target: Any, logits: Any) -> Any:
-    """Negative log probability of the true class; target (batch,) int codes, logits (batch, classes). Gives (batch,)."""
+    """Negative log probability of the true class, (batch,); target (batch,) int codes, logits (batch, classes)."""
     logits = ops.cast(logits, "float32")
     chosen = ops.sum(logits * ops.one_hot(target, logits.shape[-1], dtype="float32"), axis=-1)
     return ops.logsumexp(logits, axis=-1) - chosen

@@ -1,4 +1,4 @@
-"""Compiled programs, one per architecture and batch shape in a process: folds and refits bring new weights, not new code."""
+"""Compiled programs, one per architecture and batch shape in a process: a fold brings new weights, not new code."""
 
 import threading
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def trainer(recipe: Recipe) -> Any:
 
 
 def forward(architecture: Architecture) -> Any:
-    """The prediction program of that architecture: a function (weights, windows, lengths) -> (outputs, representation)."""
+    """The prediction program of that architecture: ``place(weights)``, then (weights, windows, lengths) -> outputs."""
     with _lock:
         return _forward(architecture)
 

@@ -1,9 +1,12 @@
 """What the sequence networks share: reading rows, scaling, training in windows, predicting in fixed shapes, state."""
 
+import warnings
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
+import keras
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from consilience.base import (
     ClassifierPredictor,
@@ -15,14 +18,19 @@ from consilience.base import (
     time_axis,
 )
 from consilience.base.state import Arrays, Spec
-from consilience.base.windows import Windows, sliding_windows
+from consilience.base.windows import Windows, padded_places, sliding_windows, windows_of_padded
 from consilience.keras_models import programs
 from consilience.keras_models.architecture import Architecture, initial_weights, network
+from consilience.keras_models.checkpoint import Checkpoint
 from consilience.keras_models.checks import check_sequence_params
+from consilience.keras_models.device import out_of_memory, precise, resolve_device, running_on
+from consilience.keras_models.prediction import Prediction
 from consilience.keras_models.scaling import Scaler
+from consilience.keras_models.shapes import weight_shapes
 from consilience.keras_models.training import Examples, Plan, train
 
-_PLACED: WeakKeyDictionary[Any, tuple[list[np.ndarray], Any]] = WeakKeyDictionary()  # predictor -> its weights, placed
+_BLOCK = 2_048  # rows scaled at a time
+_COMPILED: WeakKeyDictionary[Any, Prediction] = WeakKeyDictionary()  # a finished model's device memory goes with it
 
 
 class SequenceNetwork:
@@ -31,6 +39,7 @@ class SequenceNetwork:
     uses_validation: ClassVar[bool] = True
     family: ClassVar[str]
     own_options: ClassVar[tuple[str, ...]]
+    _own_arrays: ClassVar[tuple[str, ...]] = ()
 
     window: int
     pooling: str
@@ -45,6 +54,10 @@ class SequenceNetwork:
     weight_decay: float
     clip_norm: float | None
     accumulation: int
+    augmentation: dict[str, float] | None
+    precision: str
+    device: str
+    checkpoint: str | None
     random_state: int | None
 
     n_features_in_: int
@@ -77,79 +90,118 @@ class SequenceNetwork:
             )
         seed = int(np.random.default_rng(self.random_state).integers(2**31))
         self.scaler_ = Scaler.fit(values)
-        architecture = self._architecture()
+        examples = Examples(self._windows(X, values), y, weight.astype(np.float32))
+        validate = self._validator(validation, loss) if validation is not None else None
+        device = resolve_device(self.device, type(self).__name__)
+        architecture = self._architecture(device, precise(self.precision, device))
+        batch_size, accumulation = self.batch_size, self.accumulation
+        while True:
+            try:
+                with running_on(device):
+                    self._train(architecture, loss, examples, validate, seed, batch_size, accumulation)
+                return
+            except Exception as error:
+                if not out_of_memory(error) or batch_size == 1:
+                    raise
+                batch_size, accumulation = (batch_size + 1) // 2, accumulation * 2
+                warnings.warn(
+                    f"{type(self).__name__}: the memory of {device} is full; training goes on with batches of "
+                    f"{batch_size}, {accumulation} per update.",
+                    stacklevel=3,
+                )
+
+    def _train(
+        self,
+        architecture: Architecture,
+        loss: str,
+        examples: Examples,
+        validate: Any,
+        seed: int,
+        batch_size: int,
+        accumulation: int,
+    ) -> None:
         recipe = programs.Recipe(
             architecture,
             loss,
-            self.batch_size,
+            batch_size,
             self.optimizer,
             float(self.weight_decay),
             None if self.clip_norm is None else float(self.clip_norm),
-            self.accumulation,
+            accumulation,
         )
         plan = Plan(
             self.epochs,
-            self.batch_size,
+            batch_size,
             float(self.learning_rate),
             self.schedule,
             float(self.warmup),
             self.patience,
             seed,
+            self.augmentation,
         )
-        examples = Examples(self._windows(X, values), y, weight.astype(np.float32))
-        self.weights_, progress = train(
-            programs.trainer(recipe),
-            initial_weights(network(architecture), seed),
-            examples,
-            plan,
-            self._validator(validation, loss) if validation is not None else None,
-        )
+        checkpoint = None
+        if self.checkpoint is not None:
+            arrays = [examples.windows.padded, examples.windows.start, examples.y, examples.weight]
+            checkpoint = Checkpoint(self.checkpoint, (recipe, plan, validate is None, keras.backend.backend()), arrays)
+        start = initial_weights(network(architecture), seed)
+        self.weights_, progress = train(programs.trainer(recipe), start, examples, plan, validate, checkpoint)
         self.history_ = progress.history
+        if checkpoint is not None:
+            checkpoint.finish()
 
     def _validator(self, validation: tuple[Any, np.ndarray, np.ndarray], loss: str) -> Any:
         X, values, y = validation
-        windows = self._windows(X, values)
+        windows, architecture = self._windows(X, values), self._architecture()
 
         def validate(weights: list[np.ndarray]) -> float:
-            return _host_loss(loss, y, self._run(windows, weights))
+            return _host_loss(loss, y, Prediction(architecture, weights).run(windows))
 
         return validate
 
     # -- predict -----------------------------------------------------------------------------------------------
 
-    def _architecture(self, precision: str = "float32") -> Architecture:
+    def _architecture(self, device: str | None = None, precision: str = "float32") -> Architecture:
+        """What is compiled; predictions always run in float32."""
+        device = device or resolve_device(self.device, type(self).__name__, strict=False)
         names = ("pooling", "feature_gate", *self.own_options)
         options = tuple(sorted((name, getattr(self, name)) for name in names))
-        return Architecture(self.family, self.window, self.n_features_in_, self.n_outputs_, options, precision)
+        return Architecture(self.family, self.window, self.n_features_in_, self.n_outputs_, options, precision, device)
 
     def _windows(self, X: Any, values: np.ndarray) -> Windows:
-        return sliding_windows(self.scaler_.transform(values), self.window, time_axis(X).assets)
+        """Scaled windows; rows are scaled block by block into their padded place, so that one copy of X is made."""
+        place, position, n_padded = padded_places(len(values), self.window, time_axis(X).assets)
+        padded = np.zeros((n_padded, values.shape[1]), np.float32)
+        for first in range(0, len(values), _BLOCK):
+            padded[place[first : first + _BLOCK]] = self.scaler_.transform(values[first : first + _BLOCK])
+        return windows_of_padded(padded, self.window, place, position)
 
     def _outputs(self, X: Any, embed: bool = False) -> np.ndarray:
         """Raw outputs (n, n_outputs) float64, or representations (n, width), of every row."""
         values = self._read_X(X)  # type: ignore[attr-defined]
-        return self._run(self._windows(X, values), self._placed_weights(), embed)
+        return self._compiled().run(self._windows(X, values), embed)
 
-    def _placed_weights(self) -> Any:
-        """The weights on the device; a refit or a restored state is placed anew, a finished model's memory goes with it."""
-        host, placed = _PLACED.get(self, (None, None))
-        if host is not self.weights_:
-            placed = programs.forward(self._architecture()).place(self.weights_)
-            _PLACED[self] = (self.weights_, placed)
-        return placed
+    def _newest(self, X: Any, n: int) -> np.ndarray:
+        """Raw outputs of the last n rows of one asset's rows; only the rows that they need are scaled and windowed."""
+        values = self._read_X(X)  # type: ignore[attr-defined]
+        if isinstance(n, bool) or not 1 <= n <= len(values):
+            raise invalid("n", type(self).__name__, f"from 1 to the {len(values)} rows given", n)
+        windows = sliding_windows(self.scaler_.transform(values[-(self.window - 1 + n) :]), self.window)
+        rows = np.arange(len(windows) - n, len(windows))
+        return self._compiled().run_batch(windows.left_aligned(rows), windows.lengths[rows])
 
-    def _run(self, windows: Windows, weights: Any, embed: bool = False) -> np.ndarray:
-        forward = programs.forward(self._architecture())
-        call = forward.embed if embed else forward
-        blocks = []
-        for rows, x in windows.batches(programs.BATCH_SIZES[-1]):
-            lengths = windows.lengths[rows]
-            missing = programs.batch_size_for(len(rows)) - len(rows)
-            if missing:
-                x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
-                lengths = np.concatenate([lengths, np.ones(missing, lengths.dtype)])
-            blocks.append(call(weights, x, lengths)[: len(rows)])
-        return np.concatenate(blocks).astype(np.float64)
+    def warm(self, n_rows: int = 1) -> Any:
+        """Compile and run the prediction of so many rows once, so that the first real one is as fast as the rest."""
+        window = np.zeros((n_rows, self.window, self.n_features_in_), np.float32)
+        self._compiled().run_batch(window, np.full(n_rows, self.window, np.int32))
+        return self
+
+    def _compiled(self) -> Prediction:
+        """This model's weights on its device, and their program; a refit or a restored state gets its own."""
+        check_is_fitted(self)
+        found = _COMPILED.get(self)
+        if found is None or found.host is not self.weights_:
+            found = _COMPILED[self] = Prediction(self._architecture(), self.weights_)
+        return found
 
     def embed(self, X: Any) -> np.ndarray:
         """The representation before the head, one row per row of X, (n, width): for fusion with other models."""
@@ -170,7 +222,12 @@ class SequenceNetwork:
         self.n_outputs_ = n_outputs
         self.scaler_ = Scaler.restore(arrays["mean"], arrays["scale"], self.n_features_in_)
         self.history_ = _history(spec["history"])
-        shapes = [tuple(v.shape) for v in network(self._architecture()).trainable_variables]
+        shapes = weight_shapes(self._architecture())
+        unknown = set(arrays) - {f"w{n:03d}" for n in range(len(shapes))} - {"mean", "scale", *self._own_arrays}
+        if unknown:
+            raise InvalidState(
+                f"The stored {type(self).__name__} has the array {min(unknown)!r}, which is no part of it."
+            )
         self.weights_ = [_weight(arrays, number, shape) for number, shape in enumerate(shapes)]
 
 
@@ -200,7 +257,8 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
             held = np.asarray(held_y)
             known = np.isin(held, self.classes_)
             if not known.all():
-                raise InvalidInput(f"validation has the label {held[~known][0]!r}, which the training rows have not.")
+                unseen = held[~known].tolist()[0]
+                raise InvalidInput(f"validation has the label {unseen!r}, which the training rows have not.")
             kept = (held_X, self._read_X(held_X), np.searchsorted(self.classes_, held).astype(np.int32))
         self._fit_network(X, values, codes.astype(np.int32), weight, "cross_entropy", kept)
         return self
@@ -226,16 +284,21 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
         return weight / weight.mean()
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities (n, n_classes), in the order of ``classes_``; each row from itself and ``lookback`` earlier rows."""
-        logits = self._outputs(X)
-        logits -= logits.max(axis=1, keepdims=True)
-        proba = np.exp(logits)
-        return proba / proba.sum(axis=1, keepdims=True)
+        """Probabilities (n, n_classes), in the order of ``classes_``; a row needs the ``lookback`` rows before it."""
+        return _softmax(self._outputs(X))
+
+    def predict_newest_proba(self, X: Any, n: int = 1) -> np.ndarray:
+        """Probabilities (n, n_classes) of the last n rows; X holds one asset's rows, ``lookback`` before the first.
+
+        Equal to the last n rows of ``predict_proba(X)``, without the work of the others: what a server calls.
+        """
+        return _softmax(self._newest(X, n))
 
 
 class SequenceRegressor(SequenceNetwork, RegressorPredictor):
     """The regressing half of a sequence network: one or several targets, standardised inside."""
 
+    _own_arrays = ("target_mean", "target_scale")
     loss: str
     target_scaler_: Scaler
 
@@ -265,7 +328,13 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
 
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,), or (n, n_targets) after a fit to several targets."""
-        scaled = self._outputs(X)  # first, so that an unfitted model says that it is unfitted
+        return self._targets(self._outputs(X))
+
+    def predict_newest(self, X: Any, n: int = 1) -> np.ndarray:
+        """The last n rows of ``predict(X)``, of one asset's rows, without the work of the others."""
+        return self._targets(self._newest(X, n))
+
+    def _targets(self, scaled: np.ndarray) -> np.ndarray:
         values = self.target_scaler_.inverse(scaled)
         return values[:, 0] if self._one_target else values
 
@@ -276,10 +345,15 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
 
     def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
         super()._restore_fitted(spec, arrays, children)
-        self._one_target = bool(spec["one_target"])
-        if self._one_target and self.n_outputs_ != 1:
-            raise InvalidState("A regressor of one target has one output.")
+        self._one_target = spec["one_target"]
+        if not isinstance(self._one_target, bool) or (self._one_target and self.n_outputs_ != 1):
+            raise InvalidState("one_target must be true or false, and true only for one output.")
         self.target_scaler_ = Scaler.restore(arrays["target_mean"], arrays["target_scale"], self.n_outputs_)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    proba = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return proba / proba.sum(axis=1, keepdims=True)
 
 
 def _host_loss(loss: str, y: np.ndarray, out: np.ndarray) -> float:

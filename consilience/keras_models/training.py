@@ -1,4 +1,4 @@
-"""The training loop: shuffled chunks of windows, a learning-rate schedule, early stopping on rows that were kept apart."""
+"""The training loop: shuffled chunks of windows, a learning-rate schedule, early stopping on rows kept apart."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from consilience.base.windows import Windows
+from consilience.keras_models.augmentation import augment
 from consilience.keras_models.programs import STEPS_PER_CHUNK, Chunk
+
+_PLATEAU = 2  # epochs without gain after which the "plateau" schedule halves the learning rate
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Plan:
     warmup: float
     patience: int | None
     seed: int
+    augmentation: dict[str, float] | None = None
 
 
 @dataclass
@@ -41,7 +45,8 @@ class Progress:
     factor: float = 1.0
     best_loss: float = math.inf
     best_epoch: int = 0
-    history: dict[str, list[float]] = field(default_factory=lambda: {"loss": []})
+    stopped: bool = False
+    history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "learning_rate": []})
 
 
 def train(
@@ -50,6 +55,7 @@ def train(
     examples: Examples,
     plan: Plan,
     validate: Callable[[list[np.ndarray]], float] | None = None,
+    checkpoint: Any = None,
 ) -> tuple[list[np.ndarray], Progress]:
     """Trained weights and the learning curves.
 
@@ -57,27 +63,42 @@ def train(
     ----------
     validate : weights -> loss on rows that were kept apart. With it, training stops after ``plan.patience`` epochs
         without a better loss, and the weights of the best epoch are given; without it all epochs run.
+    checkpoint : a ``Checkpoint``; training goes on from what it holds, and writes to it after every epoch.
+
+    The order of the rows, the augmentation and the dropout of an epoch depend on the seed and the epoch's number alone,
+    so a training that was resumed ends with the weights of one that was not interrupted.
     """
-    progress = Progress()
-    state = trainer.start(weights, plan.seed)
-    best = weights
-    while progress.epoch < plan.epochs:
+    progress, best = Progress(), weights
+    found = checkpoint.load() if checkpoint is not None else None
+    if found is None:
+        state = trainer.start(weights, plan.seed)
+    else:
+        parts, best, progress = found
+        state = trainer.load(parts)
+    while progress.epoch < plan.epochs and not progress.stopped:
         state, loss = _epoch(trainer, state, examples, plan, progress)
         progress.epoch += 1
         progress.history["loss"].append(loss)
-        progress.history.setdefault("learning_rate", []).append(_rate(plan, progress, _steps(examples, plan)))
-        if validate is None:
-            continue
-        current = trainer.weights(state)
-        score = validate(current)
-        progress.history.setdefault("val_loss", []).append(score)
-        if score < progress.best_loss:
-            best, progress.best_loss, progress.best_epoch = current, score, progress.epoch
-        elif plan.patience is not None and progress.epoch - progress.best_epoch >= plan.patience:
-            break
-        elif plan.schedule == "plateau" and (progress.epoch - progress.best_epoch) % 2 == 0:
-            progress.factor *= 0.5
+        if validate is not None:
+            current = trainer.weights(state)
+            if _record(progress, plan, validate(current)):
+                best = current
+        if checkpoint is not None:
+            checkpoint.save(trainer.dump(state), best, progress)
     return (trainer.weights(state) if validate is None else best), progress
+
+
+def _record(progress: Progress, plan: Plan, score: float) -> bool:
+    """Note an epoch's validation loss: whether it is the best, whether to stop, whether to slow down."""
+    progress.history.setdefault("val_loss", []).append(score)
+    if score < progress.best_loss or progress.best_epoch == 0:
+        progress.best_loss, progress.best_epoch = score, progress.epoch
+        return True
+    waited = progress.epoch - progress.best_epoch
+    progress.stopped = plan.patience is not None and waited >= plan.patience
+    if plan.schedule == "plateau" and waited % _PLATEAU == 0:
+        progress.factor *= 0.5
+    return False
 
 
 def _epoch(trainer: Any, state: Any, examples: Examples, plan: Plan, progress: Progress) -> tuple[Any, float]:
@@ -85,53 +106,47 @@ def _epoch(trainer: Any, state: Any, examples: Examples, plan: Plan, progress: P
     for chunk in _chunks(examples, plan, progress):
         state, partial = trainer.run(state, chunk)
         sums.append(partial)
+        if len(sums) > 1:
+            sums[-2] = np.asarray(sums[-2])  # wait: a backend that runs ahead would hold every chunk of the epoch
+    progress.history["learning_rate"].append(float(chunk.rates[chunk.n_steps - 1]))
     loss, weight = np.sum([np.asarray(part, np.float64) for part in sums], axis=0)
     return state, float(loss / max(weight, 1e-12))
 
 
-def _steps(examples: Examples, plan: Plan) -> int:
-    return math.ceil(len(examples.y) / plan.batch_size)
-
-
 def _chunks(examples: Examples, plan: Plan, progress: Progress) -> Iterator[Chunk]:
-    """One epoch in a fresh order, in chunks of fixed shape; the order depends on the seed and the epoch alone."""
-    size = plan.batch_size
-    order = np.random.default_rng([plan.seed, progress.epoch]).permutation(len(examples.y))
-    steps = _steps(examples, plan)
+    """One epoch in a fresh order, in chunks of fixed shape: memory is O(batch · window), however many the rows."""
+    size, n_rows = plan.batch_size, len(examples.y)
+    rng = np.random.default_rng([plan.seed, progress.epoch])
+    order = rng.permutation(n_rows)
+    steps = math.ceil(n_rows / size)
     for first in range(0, steps, STEPS_PER_CHUNK):
         n_steps = min(STEPS_PER_CHUNK, steps - first)
-        rows = order[first * size : (first + n_steps) * size]
         rates = np.zeros(STEPS_PER_CHUNK, np.float32)
-        rates[:n_steps] = [
-            _rate(plan, progress, progress.epoch * steps + first + i, steps * plan.epochs) for i in range(n_steps)
-        ]
-        yield _chunk(examples, rows, rates, n_steps, size)
+        for number in range(n_steps):
+            rates[number] = _rate(plan, progress, progress.epoch * steps + first + number, steps * plan.epochs)
+        rows = order[first * size : (first + n_steps) * size]
+        yield _chunk(examples, rows, rates, n_steps, plan, rng)
 
 
-def _chunk(examples: Examples, rows: np.ndarray, rates: np.ndarray, n_steps: int, size: int) -> Chunk:
-    shape = (STEPS_PER_CHUNK, size)
-    missing = STEPS_PER_CHUNK * size - len(rows)
+def _chunk(
+    examples: Examples, rows: np.ndarray, rates: np.ndarray, n_steps: int, plan: Plan, rng: np.random.Generator
+) -> Chunk:
+    x, lengths = examples.windows.left_aligned(rows), examples.windows.lengths[rows]
+    if plan.augmentation:
+        x, lengths = augment(x, lengths, plan.augmentation, rng)
+    shape = (STEPS_PER_CHUNK, plan.batch_size)
+    missing = STEPS_PER_CHUNK * plan.batch_size - len(rows)
 
     def fixed(values: np.ndarray, empty: float = 0) -> np.ndarray:
         padding = np.full((missing, *values.shape[1:]), empty, values.dtype)
         return (np.concatenate([values, padding]) if missing else values).reshape(*shape, *values.shape[1:])
 
-    windows = examples.windows
-    return Chunk(
-        fixed(windows.left_aligned(rows)),
-        fixed(windows.lengths[rows], 1),
-        fixed(examples.y[rows]),
-        fixed(examples.weight[rows]),
-        rates,
-        n_steps,
-    )
+    return Chunk(fixed(x), fixed(lengths, 1), fixed(examples.y[rows]), fixed(examples.weight[rows]), rates, n_steps)
 
 
-def _rate(plan: Plan, progress: Progress, step: int, total: int | None = None) -> float:
-    """The learning rate of one step: linear warm-up, then constant, a cosine to zero, or lowered on plateaus."""
-    if total is None:
-        total, step = step * plan.epochs, progress.epoch * step - 1
-    warm = max(1, int(plan.warmup * total)) if plan.warmup else 0
+def _rate(plan: Plan, progress: Progress, step: int, total: int) -> float:
+    """The learning rate of one step: a linear warm-up, then constant, a cosine to zero, or halved on plateaus."""
+    warm = int(plan.warmup * total)
     if step < warm:
         return plan.learning_rate * (step + 1) / warm
     if plan.schedule == "cosine":

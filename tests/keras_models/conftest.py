@@ -1,3 +1,3 @@
-"""Importing the package first chooses the backend (jax unless KERAS_BACKEND says otherwise) before a test imports Keras."""
+"""Importing the package first chooses the backend before a test imports Keras: KERAS_BACKEND, or jax."""
 
 import consilience.keras_models  # noqa: F401

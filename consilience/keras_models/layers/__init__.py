@@ -1,6 +1,6 @@
 """Small Keras layers that the networks are made of, written with ``keras.ops`` only.
 
-Sequences come left-aligned: real rows first, padding after them, with ``lengths`` (batch,) saying how many are real. Every
+Sequences come left-aligned: real rows first, padding after them, ``lengths`` (batch,) saying how many are real. Every
 layer here is causal, so padding cannot reach an output that is used.
 """
 

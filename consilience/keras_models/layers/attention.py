@@ -21,7 +21,7 @@ class CausalSelfAttention(keras.layers.Layer):
         x: (batch, window, width).
         newest: None, or (batch, window) float, one-hot: only that row's output is computed, (batch, 1, width).
 
-    On a GPU ``keras.ops.dot_product_attention`` is used, which picks flash attention where the card and the shapes allow it.
+    On a GPU ``keras.ops.dot_product_attention`` is used, which picks flash attention where card and shapes allow it.
     """
 
     def __init__(self, heads: int, rotary: bool = False, **kwargs: Any) -> None:
@@ -95,8 +95,8 @@ class TransformerBlock(keras.layers.Layer):
 
     Call arguments:
         x: (batch, window, width).
-        newest: None, or (batch, window) one-hot: the output of that row alone, (batch, 1, width), for less than half the
-            work. The last block of a network that reads only its newest row runs so.
+        newest: None, or (batch, window) one-hot: the output of that row alone, (batch, 1, width), for less than half
+            the work. The last block of a network that reads only its newest row runs so.
 
     Reference: Xiong et al. (2020), On layer normalization in the Transformer architecture.
     """

@@ -14,8 +14,8 @@ class StepDropout(keras.layers.Dropout):
     Call arguments:
         x: (batch, window, channels).
 
-    A recurrent state is disturbed less than by fresh noise in every row, and the random numbers, which cost more than the
-    network's own arithmetic on a CPU, are needed once per window.
+    A recurrent state is disturbed less than by fresh noise in every row, and the random numbers, which are costly on a
+    CPU, are needed once per window.
 
     Reference: Gal & Ghahramani (2016), A theoretically grounded application of dropout in recurrent neural networks.
     """

@@ -49,8 +49,8 @@ def rotate(x: Any, window: int, at: Any = None) -> Any:
     """Rotary positions: turns each pair of channels by an angle that grows with the position.
 
     x: (batch, window, heads, width) with an even width; or, with ``at`` (batch, window) one-hot over positions,
-    (batch, 1, heads, width), one row of each window. Products of two rotated vectors depend on the distance between their
-    positions only, so left-aligned windows need no shift.
+    (batch, 1, heads, width), one row of each window. Products of two rotated vectors depend on the distance between
+    their positions only, so left-aligned windows need no shift.
 
     Reference: Su et al. (2021), RoFormer.
     """

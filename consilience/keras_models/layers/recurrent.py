@@ -17,9 +17,9 @@ class CausalLSTM(keras.layers.Layer):
     Call arguments:
         x: (batch, steps, features).
 
-    Returns (batch, steps, units). The weights are those of ``keras.layers.LSTM`` (gates in the order input, forget, cell,
-    output; forget bias 1), so both paths give the same numbers. Keras's own loop multiplies each step's input by the kernel
-    inside the loop; here that is one large product before it, and only the recurrent product stays inside.
+    Returns (batch, steps, units). The weights are those of ``keras.layers.LSTM`` (gates in the order input, forget,
+    cell, output; forget bias 1), so both paths give the same numbers. Keras's own loop multiplies each step's input by
+    the kernel inside the loop; here that is one large product before it, and only the recurrent product stays inside.
 
     Example:
 

@@ -1,0 +1,47 @@
+"""One fitted network ready to predict: its weights on their device, and the program that equal networks share."""
+
+from typing import Any
+
+import numpy as np
+
+from consilience.base.windows import Windows
+from consilience.keras_models import programs
+from consilience.keras_models.architecture import Architecture
+from consilience.keras_models.device import running_on
+
+
+class Prediction:
+    """Outputs of windows, in batches padded to a few fixed sizes, so that a new number of rows compiles nothing.
+
+    Parameters
+    ----------
+    weights : host arrays, kept as ``host`` to tell whether a model was fitted anew since.
+    """
+
+    def __init__(self, architecture: Architecture, weights: list[np.ndarray]) -> None:
+        self.host = weights
+        self._device = architecture.device
+        with running_on(self._device):
+            self._forward = programs.forward(architecture)
+            self._weights = self._forward.place(weights)
+
+    def run(self, windows: Windows, embed: bool = False) -> np.ndarray:
+        """Outputs (n, n_outputs) float64 of every row, or its representation (n, width)."""
+        blocks = [
+            self.run_batch(x, windows.lengths[rows], embed) for rows, x in windows.batches(programs.BATCH_SIZES[-1])
+        ]
+        return np.concatenate(blocks)
+
+    def run_batch(self, x: np.ndarray, lengths: np.ndarray, embed: bool = False) -> np.ndarray:
+        """The same for left-aligned windows (n, window, features)."""
+        n_rows, most = len(x), programs.BATCH_SIZES[-1]
+        if n_rows > most:
+            parts = range(0, n_rows, most)
+            return np.concatenate([self.run_batch(x[i : i + most], lengths[i : i + most], embed) for i in parts])
+        missing = programs.batch_size_for(n_rows) - n_rows
+        if missing:
+            x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
+            lengths = np.concatenate([lengths, np.ones(missing, lengths.dtype)])
+        call: Any = self._forward.embed if embed else self._forward
+        with running_on(self._device):
+            return call(self._weights, x, lengths)[:n_rows].astype(np.float64)
