@@ -1,6 +1,6 @@
 """Writes the fixtures of this release: run once per release, commit the result, and never change it afterwards.
 
-    PYTHONPATH=. python tests/registry/write_fixtures.py
+    PYTHONPATH=. python tests/registry/write_fixtures.py [CLASS…]
 
 One bundle per class of the catalogue goes to ``tests/registry/fixtures/<version of consilience>``, with the rows that
 ``test_old_versions.py`` predicts and what was predicted then.
@@ -25,7 +25,7 @@ def main() -> None:
     X = zoo.rows().iloc[-60:]
     outputs = {}
     with tempfile.TemporaryDirectory() as folder, Registry(folder) as registry:
-        for kind in zoo.CATALOG:
+        for kind in sys.argv[1:] or zoo.CATALOG:
             registry.publish(kind.lower(), zoo.fitted(kind), native={})
             registry.export(kind.lower(), target / f"{kind}.bundle")
             outputs[kind] = zoo.outputs(kind, registry.load(kind.lower()), X)
