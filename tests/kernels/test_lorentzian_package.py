@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,11 @@ def test_docstring_examples(module):
     if module.__name__.endswith("approximate"):
         pytest.importorskip("usearch")
     assert doctest.testmod(module).failed == 0
+
+
+def test_examples_of_the_page():
+    page = Path(__file__).parents[2] / "docs" / "kernels.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
