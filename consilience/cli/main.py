@@ -5,7 +5,14 @@ import sys
 
 import typer
 
-from consilience.cli import bench_command, predict_command, registry_commands, train_command, tune_command
+from consilience.cli import (
+    audit_command,
+    bench_command,
+    predict_command,
+    registry_commands,
+    train_command,
+    tune_command,
+)
 
 BACKENDS = ("jax", "tensorflow", "torch")
 
@@ -17,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train_command, predict_command, tune_command, bench_command, registry_commands):
+for command in (train_command, predict_command, tune_command, audit_command, bench_command, registry_commands):
     command.register(app)
 
 

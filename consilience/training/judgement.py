@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from consilience.base import newest_proba, predict_rows, take
 from consilience.evaluation import OutOfFold
@@ -15,6 +16,7 @@ from consilience.evaluation.gates import Verdict, gates_from_spec, judge, summar
 from consilience.evaluation.holdout import Delivered, deliver
 from consilience.evaluation.leaderboard import LeaderboardRow, leaderboard
 from consilience.evaluation.ledger import Ledger
+from consilience.evaluation.robustness import assess_robustness
 from consilience.training.config import Config
 from consilience.training.problem import Problem
 
@@ -31,6 +33,7 @@ class Judgement:
     summary: str
     holdout: tuple[Delivered, ...]
     n_trials: int
+    tables: Mapping[str, pd.DataFrame]
 
 
 def rank(problem: Problem, records: Mapping[str, OutOfFold], stack: Any, config: Config) -> list[LeaderboardRow]:
@@ -44,8 +47,15 @@ def rank(problem: Problem, records: Mapping[str, OutOfFold], stack: Any, config:
 def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, config: Config, ledger: Ledger) -> Judgement:
     """Record every entry as a trial, ask the gates about the stack, then look at the hold-out and count the look."""
     record_trials(problem, board, config, ledger)
+    X, y, _ = problem.part(problem.development)
+    robustness = assess_robustness(board, STACK, X, y, regime=_regime(stack, X), random_state=config.seed)
     evidence = gather_evidence(
-        board, STACK, ledger=ledger, data_id=problem.data_id, latency_ms=one_row_latency(stack, problem)
+        board,
+        STACK,
+        ledger=ledger,
+        data_id=problem.data_id,
+        latency_ms=one_row_latency(stack, problem),
+        **robustness.facts,
     )
     verdicts = judge(gates_from_spec(config.gates), evidence)
     row = next(row for row in board if row.name == STACK)
@@ -61,6 +71,7 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
         summary=summary(STACK, verdicts),
         holdout=deliver(claims, ledger=ledger, data_id=problem.data_id, config=_recipe(config)),
         n_trials=len(ledger.trials(problem.data_id)),
+        tables=robustness.tables,
     )
 
 
@@ -101,6 +112,14 @@ def one_row_latency(model: Any, problem: Problem) -> float:
 def _recipe(config: Config) -> dict[str, Any]:
     plain = config.dump()
     return {key: plain[key] for key in ("seed", "features", "label", "folds", "holdout", "members", "costs")}
+
+
+def _regime(stack: Any, X: pd.DataFrame) -> np.ndarray | None:
+    """The most probable filtered regime of each row, from the first member that knows regimes."""
+    for member in stack.members_.values():
+        if hasattr(member, "regime_proba"):
+            return np.asarray(member.regime_proba(X)).argmax(axis=1)
+    return None
 
 
 def _on_holdout(problem: Problem, stack: Any, config: Config) -> LeaderboardRow:

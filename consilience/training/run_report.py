@@ -43,6 +43,7 @@ def write(
         learning_curves={name: record.learning_curves for name, record in records.items() if record.learning_curves},
         importances=_importances(stack),
         holdout=judged.holdout,
+        tables=judged.tables,
         facts=_facts(config, problem, judged, version),
     )
     return write_report(path, data)

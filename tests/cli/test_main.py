@@ -185,3 +185,28 @@ def test_every_command_says_what_it_does():
     group = typer.main.get_command(app)
     for name, command in group.commands.items():
         assert command.help, name
+
+
+FEATURES = """
+def honest(bars):
+    return bars[["close"]].groupby(level=0).diff()
+
+def leaky(bars):
+    out = honest(bars)
+    out["z"] = bars["close"] / bars.groupby(level=0)["close"].transform("max")
+    return out
+"""
+
+
+def test_audit_names_the_column_that_looks_ahead(tmp_path, planted_bars):
+    (tmp_path / "features.py").write_text(FEATURES)
+    data = bars_file(tmp_path, planted_bars.iloc[:400])
+    done = run("audit", "features.py:honest", "--data", data, cwd=tmp_path)
+    assert done.returncode == 0 and "No look-ahead found" in done.stdout
+    done = run("audit", "features.py:leaky", "--data", data, cwd=tmp_path)
+    assert done.returncode == 1 and "'z' looks ahead" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_audit_of_what_is_not_there_is_one_line(tmp_path):
+    assert "form FILE.py:FUNCTION" in fails("audit", "features", cwd=tmp_path)
+    assert "no file f.py" in fails("audit", "f.py:x", cwd=tmp_path)
