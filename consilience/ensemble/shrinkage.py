@@ -20,6 +20,7 @@ from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, Pool, Sq
 RIDGES = (3.0, 0.3, 0.03, 0.003)  # pull towards equal weights, in units of what one row tells about one weight
 SIGNED_RIDGES = (0.3, 0.03, 0.003)  # pull of signed weights, and of each regime's, towards the global non-negative ones
 BLOCKS_PER_FOLD = 3
+LARGE = 20_000  # rows from which one block per fold is enough: each then holds thousands
 BASE_ONLY, EQUAL = 0, 1  # positions among the candidates; then RIDGES from stiff to free, signed ones, regime-wise ones
 N_POSITIVE = 2 + len(RIDGES)
 N_GLOBAL = N_POSITIVE + len(SIGNED_RIDGES)
@@ -76,10 +77,11 @@ def walk_forward(table: Evidence) -> Walk:
 def blocks(table: Evidence) -> tuple[np.ndarray, np.ndarray]:
     """Cut each fold, in time order, into blocks of whole time steps: (block of each row, start of each block)."""
     firsts = np.sort([table.begin[table.fold == number].min() for number in np.unique(table.fold)])
+    per_fold = BLOCKS_PER_FOLD if table.n_rows < LARGE else 1
     edges: list[int] = []
     for first, following in zip(firsts, [*firsts[1:], np.iinfo(np.int64).max]):
         times = np.unique(table.begin[(table.begin >= first) & (table.begin < following)])
-        edges.extend(int(part[0]) for part in np.array_split(times, BLOCKS_PER_FOLD) if len(part))
+        edges.extend(int(part[0]) for part in np.array_split(times, per_fold) if len(part))
     starts = np.array(edges, np.int64)
     return np.searchsorted(starts, table.begin, side="right") - 1, starts
 

@@ -4,9 +4,11 @@ import doctest
 from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import consilience.ensemble
+from tests.contracts.predictor import market
 
 MODULES = sorted(path.stem for path in Path(consilience.ensemble.__file__).parent.glob("[a-z]*.py"))
 
@@ -15,3 +17,13 @@ MODULES = sorted(path.stem for path in Path(consilience.ensemble.__file__).paren
 def test_docstrings(module):
     found = doctest.testmod(import_module(f"consilience.ensemble.{module}"), optionflags=doctest.ELLIPSIS)
     assert found.failed == 0
+
+
+def test_the_page_in_docs():
+    page = (Path(__file__).parents[2] / "docs" / "ensemble.md").read_text()
+    X, y = market(400)
+    label_end = pd.Series(X.index, X.index).shift(-1).ffill()
+    names = {"X": X, "y": y, "label_end": label_end, "X_new": X.iloc[-3:]}
+    code = page.split("```python\n")[1].split("```")[0]
+    exec(code, names)  # noqa: S102 (the page's own example)
+    assert names["stack"].predict_proba(X).shape == (400, 2)
