@@ -46,7 +46,7 @@ def test_signatures_travel_with_a_bundle(local, other, tmp_path):
         other.import_bundle(unsigned, "ndx")
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(3000, marks=pytest.mark.slow)])
 def test_a_damaged_bundle_is_refused(local, other, tmp_path, count):
     local.publish("spx", logistic())
     good = local.export("spx", tmp_path / "good").read_bytes()

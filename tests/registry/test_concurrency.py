@@ -26,7 +26,7 @@ def check_all(location, lines, expected: int) -> None:
 
 
 def test_processes_publish_at_once(location):
-    check_all(location, publish_together(location, 2, 5), 10)
+    check_all(location, publish_together(location, 2, 4), 8)
 
 
 @pytest.mark.slow

@@ -99,6 +99,17 @@ def folder(tmp_path):
 def test_joblib_models_are_taken_over_only_with_trust(local, folder):
     with pytest.raises(Refused, match="--trust-pickle"):
         take_over(local, folder, trust_pickle=False)
+    assert local.versions() == [] and not (local.artifacts.root / "migrated").exists()
+    for path in folder.rglob("*.*"):
+        if path.name != "SPX Forest.joblib":
+            path.unlink()
+    assert take_over(local, folder, trust_pickle=True)[0].version == "spx-forest==1.0.0"
+
+
+@pytest.mark.slow
+def test_every_joblib_model_that_can_be_is_taken_over(local, folder):
+    with pytest.raises(Refused, match="--trust-pickle"):
+        take_over(local, folder, trust_pickle=False)
     assert local.versions() == []
     taken = {item.file: item for item in take_over(local, folder, trust_pickle=True)}
     assert (
