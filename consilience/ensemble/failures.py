@@ -64,9 +64,9 @@ def ask(
     errors: list[Exception] = []
     for name, member in members.items():
         try:
-            rows = X if newest is None else newest.of(member)
-            answer = np.asarray(within(budget, _Call(member, method, rows), member), dtype=np.float64)
-            if newest is not None and len(answer) == len(rows):
+            call = _Call(member, method, X) if newest is None else _newest_call(member, method, newest)
+            answer = np.asarray(within(budget, call, member), dtype=np.float64)
+            if newest is not None and len(answer) == len(call.arguments[0]):
                 answer = answer[-n_rows:]
         except Exception as error:
             reasons[name] = f"{type(error).__name__}: {error}"
@@ -94,11 +94,21 @@ def ask(
 class _Call:
     """One question; an object and not a closure, so that the loop variable cannot change under a slow thread."""
 
-    def __init__(self, member: Any, method: str, X: Any):
-        self.ask, self.X = getattr(member, method), X
+    def __init__(self, member: Any, method: str, *arguments: Any):
+        self.ask, self.arguments = getattr(member, method), arguments
 
     def __call__(self) -> Any:
-        return self.ask(self.X)
+        return self.ask(*self.arguments)
+
+
+_NEWEST = {"predict_proba": "predict_newest_proba", "predict": "predict_newest"}
+
+
+def _newest_call(member: Any, method: str, newest: NewestRows) -> _Call:
+    """A member that has a short way to its newest rows (a network need not compute the windows before) is asked so."""
+    if hasattr(member, _NEWEST[method]):
+        return _Call(member, _NEWEST[method], newest.of(member), newest.n)
+    return _Call(member, method, newest.of(member))
 
 
 def _all_usable(outputs: np.ndarray, n_classes: int) -> bool:
