@@ -18,6 +18,7 @@ from consilience.evaluation.leaderboard import LeaderboardRow, leaderboard
 from consilience.evaluation.ledger import Ledger
 from consilience.evaluation.robustness import assess_robustness
 from consilience.training.config import Config
+from consilience.training.fragility import fragility_tables, training_metrics
 from consilience.training.problem import Problem
 
 STACK, VOTE = "stack", "equal-weight vote"
@@ -55,6 +56,7 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
         ledger=ledger,
         data_id=problem.data_id,
         latency_ms=one_row_latency(stack, problem),
+        train_metrics=training_metrics(problem, stack),
         **robustness.facts,
     )
     verdicts = judge(gates_from_spec(config.gates), evidence)
@@ -71,7 +73,7 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
         summary=summary(STACK, verdicts),
         holdout=deliver(claims, ledger=ledger, data_id=problem.data_id, config=_recipe(config)),
         n_trials=len(ledger.trials(problem.data_id)),
-        tables=robustness.tables,
+        tables={**robustness.tables, **fragility_tables(problem, stack)},
     )
 
 

@@ -71,6 +71,8 @@ def test_the_report_stands_alone_and_programs_can_read_it(trained):
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)|url\((?!#)|@import""", html), (
         "something is loaded from elsewhere"
     )
+    for table in ("Scores by group", "input noise", "Losing one feature"):
+        assert table in html
     plain = json.loads(trained.report.with_suffix(".json").read_text())
     assert plain["chosen"] == "stack" and len(plain["leaderboard"]) == 12
 
