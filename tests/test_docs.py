@@ -1,6 +1,5 @@
 """Every Python example in README and docs runs, page by page, in a folder of its own."""
 
-import os
 import re
 from pathlib import Path
 
@@ -38,4 +37,4 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_no_page_names_this_machine():
     for page in PAGES:
-        assert "/work/" not in page.read_text() and os.sep + "root/" not in page.read_text()
+        assert str(ROOT) not in page.read_text() and str(Path.home()) not in page.read_text()
