@@ -1,11 +1,16 @@
 """``consilience bench``"""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from consilience.cli.console import console
+
+if TYPE_CHECKING:
+    from consilience.serving.bench import KernelRatio, Latency
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +50,7 @@ def bench_command(
     _print_kernels(kernel_ratios(), out)
 
 
-def _print_latencies(latencies, out) -> None:  # type: ignore[no-untyped-def]
+def _print_latencies(latencies: "Sequence[Latency]", out: Console) -> None:
     from rich.table import Table
 
     table = Table()
@@ -57,7 +62,7 @@ def _print_latencies(latencies, out) -> None:  # type: ignore[no-untyped-def]
     out.print(table)
 
 
-def _print_kernels(ratios, out) -> None:  # type: ignore[no-untyped-def]
+def _print_kernels(ratios: "Sequence[KernelRatio]", out: Console) -> None:
     from rich.table import Table
 
     table = Table()

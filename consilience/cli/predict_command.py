@@ -1,11 +1,15 @@
 """``consilience predict``"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from rich.console import Console
 
 from consilience.cli.console import console
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def register(app: typer.Typer) -> None:
@@ -46,12 +50,13 @@ def predict_command(
     _print_table(table, f"{name}: {live.contract['label']}", out)
 
 
-def _print_table(table, title: str, out) -> None:  # type: ignore[no-untyped-def]
+def _print_table(table: "pd.DataFrame", title: str, out: Console) -> None:
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left")
     for column in ("asset", "time", *table.columns):
         shown.add_column(column, justify="left" if column in ("asset", "time") else "right")
-    for (asset, time), row in table.iterrows():
+    for key, row in table.iterrows():
+        asset, time = cast("tuple[Any, Any]", key)
         shown.add_row(str(asset), f"{time:%Y-%m-%d}", *(f"{value:.6f}" for value in row))
     out.print(shown)
