@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from consilience.base import InvalidInput, invalid
 from consilience.evaluation.trading import ratio
@@ -65,9 +64,10 @@ def probability_of_backtest_overfitting(
     inside, outside = _performances(values, n_blocks, measure)
     split = np.arange(len(inside))
     chosen = inside.argmax(axis=1)
-    relative = rankdata(outside, axis=1)[split, chosen] / (values.shape[1] + 1)
-    logits = np.log(relative / (1.0 - relative))
     chosen_in, chosen_out = inside[split, chosen], outside[split, chosen]
+    worse, equal = ((outside < chosen_out[:, None]).sum(axis=1), (outside == chosen_out[:, None]).sum(axis=1))
+    relative = (worse + (equal + 1) / 2) / (values.shape[1] + 1)  # ties share their mean rank
+    logits = np.log(relative / (1.0 - relative))
     return BacktestOverfitting(
         probability=float(np.mean(logits <= 0.0)),
         logits=logits,

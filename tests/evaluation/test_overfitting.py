@@ -6,7 +6,19 @@ from scipy.stats import rankdata
 
 from consilience.base import InvalidInput
 from consilience.evaluation import probability_of_backtest_overfitting
-from tests.reference.evaluation_pbo import PUBLISHED, published_returns, r_normals
+from tests.reference.evaluation_pbo import (
+    PUBLISHED,
+    RANDOM_WALK,
+    SEASONAL,
+    UNIT_TEST,
+    hold_out_overfitting,
+    one_better_trial,
+    published_returns,
+    r_normals,
+    r_summary,
+    seasonal_trials,
+    unit_test_returns,
+)
 
 
 def by_definition(returns, n_blocks):
@@ -85,8 +97,43 @@ def test_r_s_generator_is_rebuilt_exactly():
 
 def test_the_paper_s_first_test_case_as_published_by_r_s_pbo():
     found = probability_of_backtest_overfitting(published_returns(), 8)
-    assert found.probability == PUBLISHED["p_bo"] and found.probability_of_loss == PUBLISHED["p_loss"]
-    r_squared = np.corrcoef(found.chosen_in, found.chosen_out)[0, 1] ** 2
-    n = len(found.logits)
-    assert 1 - (1 - r_squared) * (n - 1) / (n - 2) == pytest.approx(PUBLISHED["ar^2"], abs=0.005)
-    assert found.degradation < -0.5
+    ours = r_summary(found)
+    assert ours["p_bo"] == PUBLISHED["p_bo"] and ours["p_loss"] == PUBLISHED["p_loss"]
+    assert ours["slope"] == pytest.approx(PUBLISHED["slope"], abs=5e-5)
+    assert ours["ar^2"] == pytest.approx(PUBLISHED["ar^2"], abs=0.005)
+    assert found.degradation == pytest.approx(-1.0, abs=0.01)
+
+
+def test_the_example_of_r_s_unit_test():
+    ours = r_summary(probability_of_backtest_overfitting(unit_test_returns(), 4))
+    for name, (lower, upper) in UNIT_TEST.items():
+        assert lower < ours[name] < upper, name
+
+
+@pytest.mark.parametrize("sharpe", [0.0, 1.0, 2.0, 3.0])
+def test_the_paper_s_accuracy_experiment(sharpe):
+    """The paper's check of the method: over many draws, splits of one sample say what a hold-out would have shown."""
+    rng, n_draws = np.random.default_rng(int(sharpe)), 60
+    estimated = [
+        probability_of_backtest_overfitting(one_better_trial(sharpe, rng), 8).probability for _ in range(n_draws)
+    ]
+    true = np.mean([hold_out_overfitting(one_better_trial(sharpe, rng)) for _ in range(4 * n_draws)])
+    error = np.hypot(np.std(estimated) / n_draws**0.5, (max(true * (1 - true), 0.004) / (4 * n_draws)) ** 0.5)
+    assert abs(np.mean(estimated) - true) < 3 * error
+
+
+def test_the_paper_s_practical_application():
+    """8,800 seasonal strategies, on a random walk and with a season: the paper printed one draw of each."""
+    found = {}
+    for seasonal, published in ((False, RANDOM_WALK), (True, SEASONAL)):
+        draws = []
+        for seed in range(8):
+            profits = seasonal_trials(np.random.default_rng(seed), seasonal=seasonal)
+            sharpe = profits.mean(axis=0) / np.maximum(profits.std(axis=0), 1e-9)
+            result = probability_of_backtest_overfitting(profits, 8)
+            draws.append((sharpe.max() * 261**0.5, result.probability, result.probability_of_loss))
+        for value, drawn in zip(published, np.transpose(draws), strict=False):
+            assert drawn.min() <= value <= drawn.max(), (seasonal, draws)
+        found[seasonal] = np.mean(draws, axis=0)
+    assert found[True][0] > found[False][0]
+    assert found[True][1] < found[False][1] and found[True][2] < found[False][2]
