@@ -3,18 +3,22 @@
 Run alone it fills the cache, so that ``benchmarks/ensemble.py`` measures combinations and not members:
 
     python benchmarks/ensemble_predictions.py --market planted --seeds 20
+
+Kept in the user's cache folder, or in CONSILIENCE_BENCHMARK_CACHE. A file is named after its data, not after the code
+that made it: empty the folder after a change to a member.
 """
 
 import argparse
+import os
 import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from consilience import boosting, keras_models, kernels
 from consilience.base import predict_rows
 from consilience.data.features import build_features
 from consilience.data.labels import build_labels
@@ -22,12 +26,14 @@ from consilience.data.planted import Strength, planted_market
 from consilience.evaluation import OutOfFold, PurgedWalkForward, out_of_fold
 from consilience.evaluation.folds import tail_of
 from consilience.evaluation.label_intervals import label_intervals
+from consilience.training import Config
+from consilience.training.members import build_member
 
-CACHE = Path(__file__).parent.parent / ".benchmarks" / "ensemble"
+CACHE = Path(os.environ.get("CONSILIENCE_BENCHMARK_CACHE", Path.home() / ".cache" / "consilience" / "ensemble"))
+CONFIG = Config.load("planted")
 FOLDS = PurgedWalkForward(n_splits=6, embargo="5D")
 HOLDOUT = 0.15
 FAST = ["logistic", "forest", "xgboost", "lightgbm", "lorentzian", "hmm"]
-N_BARS = 2500
 MARKETS = {
     "planted": Strength(),
     "noise": Strength(0.0, 0.0, 0.0, 0.0),
@@ -36,20 +42,9 @@ MARKETS = {
 }
 
 
-def members(names: tuple[str, ...] | None = None) -> dict:
-    """The eight members of the bundled configurations, with smaller forests; keras_models only when they are asked
-    for."""
-    makers = {
-        "logistic": lambda: boosting.LogisticClassifier(),
-        "forest": lambda: boosting.RandomForestClassifier(n_estimators=100, random_state=0),
-        "xgboost": lambda: boosting.XGBoostClassifier(random_state=0),
-        "lightgbm": lambda: boosting.LightGBMClassifier(random_state=0),
-        "lorentzian": lambda: kernels.LorentzianClassifier(),
-        "hmm": lambda: kernels.HMMClassifier(n_components=3, columns=["ret_1", "vol_20"], random_state=0),
-        "lstm": lambda: keras_models.LSTMClassifier(random_state=0),
-        "transformer": lambda: keras_models.TransformerClassifier(random_state=0),
-    }
-    return {name: make() for name, make in makers.items() if names is None or name in names}
+def member(name: str) -> Any:
+    """A member as the bundled configurations have it; a network's package is imported only when it is asked for."""
+    return build_member(name, CONFIG.members[name], CONFIG.seed)
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,9 @@ def problem(market: str, seed: int) -> Problem:
 
         bars = load_demo()
     else:
-        bars, _ = planted_market(seed, n_bars=N_BARS, n_assets=2, strength=MARKETS[market])
+        bars, _ = planted_market(
+            seed, n_bars=CONFIG.data.planted.bars, n_assets=CONFIG.data.planted.assets, strength=MARKETS[market]
+        )
     labels = build_labels(bars)
     X = build_features(bars)
     known = labels.known[bars.index.get_indexer(X.index)]
@@ -91,7 +88,7 @@ def predictions(market: str, seed: int, name: str, case: Problem | None = None) 
     case = case or problem(market, seed)
     path = CACHE / f"{market}-{seed}-{case.digest()}-{name}.npz"
     if not path.exists():
-        _make(case, members((name,))[name], path, name)
+        _make(case, member(name), path, name)
     stored = np.load(path)
     table = OutOfFold(
         name=name,
@@ -105,7 +102,7 @@ def predictions(market: str, seed: int, name: str, case: Problem | None = None) 
     return table, stored["holdout"].astype(np.float64)
 
 
-def _make(case: Problem, member: object, path: Path, name: str) -> None:
+def _make(case: Problem, member: Any, path: Path, name: str) -> None:
     X, y = case.X.iloc[case.train], case.y[case.train]
     ends = case.label_end.iloc[case.train]
     table = out_of_fold(member, X, y, FOLDS, label_end=ends)
@@ -132,10 +129,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--market", default="planted", choices=[*MARKETS, "index"])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="the first seed; those from 5000 on are for design")
     parser.add_argument("--members", nargs="*", default=FAST)
     given = parser.parse_args()
     names = given.members
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         case, started = problem(given.market, seed), time.perf_counter()
         for name in names:
             table, _ = predictions(given.market, seed, name, case)

@@ -35,7 +35,14 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
         "LogisticClassifier",
         "RidgeRegressor",
     ),
-    "consilience.ensemble": ("VotingClassifier", "VotingRegressor", "StackingClassifier", "StackingRegressor"),
+    "consilience.ensemble": (
+        "VotingClassifier",
+        "VotingRegressor",
+        "StackingClassifier",
+        "StackingRegressor",
+        "FusionClassifier",
+        "FusionRegressor",
+    ),
 }
 
 CATALOG: dict[str, str] = {name: package for package, names in _PACKAGES.items() for name in names}

@@ -8,6 +8,7 @@ pure functions on arrays: combination code receives predictions, never models.
 from consilience.ensemble.compare import Comparison, compare
 from consilience.ensemble.explanation import Explanation
 from consilience.ensemble.failures import DegradedWarning, QuorumNotMet
+from consilience.ensemble.fusion import FusionClassifier, FusionRegressor
 from consilience.ensemble.importance import permutation_importance
 from consilience.ensemble.online_weights import OnlineWeights
 from consilience.ensemble.stacking import StackingClassifier, StackingRegressor
@@ -17,6 +18,8 @@ __all__ = [
     "Comparison",
     "DegradedWarning",
     "Explanation",
+    "FusionClassifier",
+    "FusionRegressor",
     "OnlineWeights",
     "QuorumNotMet",
     "StackingClassifier",

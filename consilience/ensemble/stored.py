@@ -26,9 +26,9 @@ def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1
     InvalidState : wrong shapes, numbers that are not finite, a base rate that is not one.
     """
     extra = (n_classes,) if n_classes else ()
-    base = _read(arrays, f"{prefix}_base", extra, "f")
-    centre = _read(arrays, f"{prefix}_centre", (n_members, *extra), "f")
-    weights = _read(arrays, f"{prefix}_weights", (n_regimes, n_members), "f")
+    base = read_array(arrays, f"{prefix}_base", extra, "f")
+    centre = read_array(arrays, f"{prefix}_centre", (n_members, *extra), "f")
+    weights = read_array(arrays, f"{prefix}_weights", (n_regimes, n_members), "f")
     if not n_classes:
         return LinearPool(base, centre, weights)
     if (base <= 0).any() or abs(base.sum() - 1.0) > 1e-6:
@@ -51,16 +51,16 @@ def read_evidence(arrays: Arrays, names: tuple[str, ...], n_classes: int) -> Evi
     InvalidState : shapes that do not fit together, probabilities outside [0, 1], codes that are no class.
     """
     n_rows = len(arrays["oof_rows"])
-    parts = {name: _read(arrays, f"oof_{name}", (n_rows,), "i") for name in _INTEGERS}
+    parts = {name: read_array(arrays, f"oof_{name}", (n_rows,), "i") for name in _INTEGERS}
     shape = (len(names), n_rows, n_classes) if n_classes else (len(names), n_rows)
-    outputs = _read(arrays, "oof_outputs", shape, "f").astype(np.float64)
-    target = _read(arrays, "oof_target", (n_rows,), "i" if n_classes else "f")
-    weight = _read(arrays, "oof_weight", (n_rows,), "f")
-    prior = _read(arrays, "oof_prior", (n_classes,), "f")
+    outputs = read_array(arrays, "oof_outputs", shape, "f").astype(np.float64)
+    target = read_array(arrays, "oof_target", (n_rows,), "i" if n_classes else "f")
+    weight = read_array(arrays, "oof_weight", (n_rows,), "f")
+    prior = read_array(arrays, "oof_prior", (n_classes,), "f")
     regimes = arrays.get("oof_regimes")
     if regimes is None or regimes.ndim != 2 or regimes.shape[1] == 0:
         raise InvalidState("The stored out-of-fold table has no regime probabilities.")
-    regimes = _read(arrays, "oof_regimes", (n_rows, regimes.shape[1]), "f").astype(np.float64)
+    regimes = read_array(arrays, "oof_regimes", (n_rows, regimes.shape[1]), "f").astype(np.float64)
     if n_rows == 0 or (regimes < 0).any() or (weight < 0).any() or (prior < 0).any():
         raise InvalidState("The stored out-of-fold table is empty or has negative numbers.")
     if n_classes and ((target < 0).any() or (target >= n_classes).any()):
@@ -70,7 +70,8 @@ def read_evidence(arrays: Arrays, names: tuple[str, ...], n_classes: int) -> Evi
     return Evidence(names, outputs, target, weight=weight, prior=prior, regimes=regimes, **parts)
 
 
-def _read(arrays: Arrays, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
+def read_array(arrays: Arrays, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    """One stored array, which must have that shape and kind, and finite numbers where it has floats."""
     array = arrays.get(name)
     if array is None or array.shape != shape or array.dtype.kind != kind:
         came = None if array is None else (array.shape, array.dtype.str)

@@ -17,7 +17,14 @@ _SMALL: dict[str, dict[str, Any]] = {
     "Transformer": {"window": 5, "epochs": 1},
     "CNN": {"window": 5, "epochs": 1},
 }
-ENSEMBLES = ("VotingClassifier", "VotingRegressor", "StackingClassifier", "StackingRegressor")
+ENSEMBLES = (
+    "VotingClassifier",
+    "VotingRegressor",
+    "StackingClassifier",
+    "StackingRegressor",
+    "FusionClassifier",
+    "FusionRegressor",
+)
 SINGLE = tuple(kind for kind in CATALOG if kind not in ENSEMBLES)
 PREDICTORS = tuple(kind for kind in CATALOG if kind != "RegimeFeatures")
 
@@ -59,4 +66,7 @@ def _ensemble(kind: str) -> Any:
     members = [("linear", _new(linear)), ("forest", _new(f"RandomForest{end}")), ("lstm", _new(f"LSTM{end}"))]
     if kind.startswith("Voting"):
         return predictor_class(kind)(members)
-    return predictor_class(kind)(members, PurgedWalkForward(n_splits=3, label_horizon=1))
+    folds = PurgedWalkForward(n_splits=3, label_horizon=1)
+    if kind.startswith("Fusion"):
+        return predictor_class(kind)([("lstm", _new(f"LSTM{end}"))], _new(f"LightGBM{end}"), folds, fusion="gated")
+    return predictor_class(kind)(members, folds)
