@@ -83,7 +83,13 @@ class _LightGBM:
                 callbacks.append(lgb.early_stopping(own.early_stopping_rounds, first_metric_only=True, verbose=False))
         try:
             booster = lgb.train(
-                settings, data, own.n_estimators, valid_sets=sets, valid_names=names, callbacks=callbacks
+                settings,
+                data,
+                own.n_estimators,
+                valid_sets=sets,
+                valid_names=names,
+                callbacks=callbacks,
+                keep_training_booster=True,  # else it is written and read once more, only to be dropped here
             )
         except lgb.basic.LightGBMError as error:
             if settings["device_type"] != "cpu":

@@ -6,6 +6,7 @@ The texts are read by Python's own parsers, never by the libraries' native ones,
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,10 @@ class NativeForest:
 
 
 @dataclass
-class _Tree:
-    """One tree as its library numbers it; ``left`` and ``right`` are -1 at a leaf."""
+class _Nodes:
+    """The nodes of all trees one after another, numbered within each tree; ``left`` and ``right`` are -1 at a leaf."""
 
+    sizes: np.ndarray
     feature: np.ndarray
     threshold: np.ndarray
     left: np.ndarray
@@ -49,33 +51,28 @@ class _Tree:
 
 
 def join_trees(
-    trees: Sequence[_Tree], output: Any, base: Any, n_features: int, single: bool, single_sum: bool = False
+    nodes: _Nodes, output: Any, base: Any, n_features: int, single: bool, single_sum: bool = False
 ) -> Forest:
-    """One validated forest from single trees; ``output[t]`` is where tree t adds its values."""
-    sizes = [len(tree.feature) for tree in trees]
-
-    def flat(name: str, dtype: Any) -> np.ndarray:
-        return np.concatenate([getattr(tree, name) for tree in trees]).astype(dtype, copy=False)
-
-    feature, left = flat("feature", np.int32), flat("left", np.int32)
-    leaf = left < 0
-    value = flat("value", np.float64)
-    value = value.reshape(len(feature), -1)
-    value[~leaf] = 0.0
+    """One validated forest from the nodes of its trees; ``output[t]`` is where tree t adds its values."""
+    for name in ("feature", "left", "right"):
+        if np.abs(getattr(nodes, name)).max(initial=0) > np.iinfo(np.int32).max:
+            raise InvalidState(f"The trees' {name!r} holds a number beyond 32 bits.")
+    leaf = nodes.left < 0
+    value = np.asarray(nodes.value, dtype=np.float64).reshape(len(leaf), -1)
     return Forest(
         n_features=n_features,
         single=single,
         single_sum=single_sum,
-        start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        start=np.concatenate([[0], np.cumsum(nodes.sizes)]).astype(np.int64),
         output=np.asarray(output, dtype=np.int32),
-        feature=np.where(leaf, np.int32(-1), feature),
-        threshold=np.where(leaf, 0.0, flat("threshold", np.float64)),
-        left=left,
-        right=np.where(leaf, np.int32(-1), flat("right", np.int32)),
-        missing=np.where(leaf, np.uint8(0), flat("missing", np.uint8)),
-        value=value,
-        gain=np.where(leaf, 0.0, flat("gain", np.float64)),
-        cover=flat("cover", np.float64),
+        feature=np.where(leaf, -1, nodes.feature).astype(np.int32),
+        threshold=np.where(leaf, 0.0, nodes.threshold).astype(np.float64),
+        left=nodes.left.astype(np.int32),
+        right=np.where(leaf, -1, nodes.right).astype(np.int32),
+        missing=np.where(leaf, 0, nodes.missing).astype(np.uint8),
+        value=np.where(leaf[:, None], value, 0.0),
+        gain=np.where(leaf, 0.0, nodes.gain).astype(np.float64),
+        cover=np.asarray(nodes.cover, dtype=np.float64),
         base=np.atleast_1d(np.asarray(base, dtype=np.float64)),
     )
 
@@ -109,11 +106,10 @@ def _xgboost(learner: dict[str, Any]) -> NativeForest:
     params = learner["learner_model_param"]
     n_outputs = max(int(params["num_class"]), int(params.get("num_target", 1)), 1)
     base = np.broadcast_to(_margin(objective, _numbers(params["base_score"])), n_outputs)
-    trees = [_xgboost_tree(tree, position) for position, tree in enumerate(model["trees"])]
+    nodes = _xgboost_nodes(model["trees"])
     if weights is not None:
-        for tree, weight in zip(trees, weights, strict=True):
-            tree.value = tree.value * weight
-    forest = join_trees(trees, model["tree_info"], base, int(params["num_feature"]), single=True, single_sum=True)
+        nodes.value = nodes.value * np.repeat(weights, nodes.sizes)
+    forest = join_trees(nodes, model["tree_info"], base, int(params["num_feature"]), single=True, single_sum=True)
     return NativeForest(forest, objective, tuple(learner.get("feature_names") or ()))
 
 
@@ -133,25 +129,37 @@ def _margin(objective: str, base: np.ndarray) -> np.ndarray:
     )
 
 
-def _xgboost_tree(tree: dict[str, Any], position: int) -> _Tree:
-    left = np.asarray(tree["left_children"], dtype=np.int32)
-    right = np.asarray(tree["right_children"], dtype=np.int32)
-    condition = np.asarray(tree["split_conditions"], dtype=np.float32)
-    inner = left >= 0
-    if np.asarray(tree["split_type"], dtype=np.int64)[inner].any():
+def _xgboost_nodes(trees: list[dict[str, Any]]) -> _Nodes:
+    sizes = np.array([len(tree["left_children"]) for tree in trees], dtype=np.int64)
+
+    def numbers(name: str, dtype: Any) -> np.ndarray:
+        # One conversion for all trees: 300 small ones would cost a tenth of a fit.
+        for position, (tree, size) in enumerate(zip(trees, sizes)):
+            if len(tree[name]) != size:
+                raise InvalidState(f"Tree {position} has {len(tree[name])} numbers in {name!r} instead of {size}.")
+        return np.array(list(chain.from_iterable(tree[name] for tree in trees)), dtype=dtype)
+
+    left = numbers("left_children", np.int32)
+    condition = numbers("split_conditions", np.float32)
+    categorical = (left >= 0) & (numbers("split_type", np.int32) != 0)
+    if categorical.any():
+        position = int(np.searchsorted(np.cumsum(sizes), np.argmax(categorical), side="right"))
         raise InvalidState(f"Tree {position} has a categorical split, which the forest does not support.")
-    if int(tree["tree_param"].get("size_leaf_vector", 1)) > 1:
-        raise InvalidState(f"Tree {position} has vector leaves (multi_strategy), which the forest does not support.")
-    return _Tree(
-        feature=np.asarray(tree["split_indices"], dtype=np.int32),
+    for position, tree in enumerate(trees):
+        if int(tree["tree_param"].get("size_leaf_vector", 1)) > 1:
+            what = "vector leaves (multi_strategy)"
+            raise InvalidState(f"Tree {position} has {what}, which the forest does not support.")
+    return _Nodes(
+        sizes=sizes,
+        feature=numbers("split_indices", np.int32),
         # XGBoost goes left when x < t; for float32 numbers that is x <= the number just below t.
         threshold=np.nextafter(condition, np.float32(-np.inf)),
         left=left,
-        right=right,
-        missing=np.asarray(tree["default_left"], dtype=np.uint8),  # 1 is MISSING_LEFT
+        right=numbers("right_children", np.int32),
+        missing=numbers("default_left", np.uint8),  # 1 is MISSING_LEFT
         value=condition,
-        gain=np.asarray(tree["loss_changes"], dtype=np.float64),
-        cover=np.maximum(np.asarray(tree["sum_hessian"], dtype=np.float64), 0.0),
+        gain=numbers("loss_changes", np.float64),
+        cover=np.maximum(numbers("sum_hessian", np.float64), 0.0),
     )
 
 
@@ -180,13 +188,12 @@ def _lightgbm(text: str) -> NativeForest:
     objective, *options = header["objective"].split()
     _check_lightgbm_objective(objective, options)
     n_outputs = int(header["num_tree_per_iteration"])
-    trees = [_lightgbm_tree(_fields(block.partition("\n")[2]), position) for position, block in enumerate(blocks)]
+    nodes = _lightgbm_nodes([_fields(block.partition("\n")[2]) for block in blocks])
     base = np.zeros(n_outputs)
     if "average_output" in head.split("\n"):  # boosting_type="rf"
-        for tree in trees:
-            tree.value = tree.value * (n_outputs / len(trees))
-    output = np.arange(len(trees)) % n_outputs
-    forest = join_trees(trees, output, base, int(header["max_feature_idx"]) + 1, single=False)
+        nodes.value = nodes.value * (n_outputs / len(blocks))
+    output = np.arange(len(blocks)) % n_outputs
+    forest = join_trees(nodes, output, base, int(header["max_feature_idx"]) + 1, single=False)
     return NativeForest(forest, objective, tuple(header["feature_names"].split()))
 
 
@@ -204,39 +211,53 @@ def _fields(block: str) -> dict[str, str]:
     return {key: value for key, found, value in (line.partition("=") for line in block.split("\n")) if found}
 
 
-def _lightgbm_tree(fields: dict[str, str], position: int) -> _Tree:
-    if int(fields["num_cat"]):
-        raise InvalidState(f"Tree {position} has a categorical split, which the forest does not support.")
-    if int(fields.get("is_linear", "0")):
-        raise InvalidState(f"Tree {position} has linear leaves, which the forest does not support.")
-    n_leaves = int(fields["num_leaves"])
+def _lightgbm_nodes(trees: list[dict[str, str]]) -> _Nodes:
+    for position, tree in enumerate(trees):
+        if int(tree["num_cat"]):
+            raise InvalidState(f"Tree {position} has a categorical split, which the forest does not support.")
+        if int(tree.get("is_linear", "0")):
+            raise InvalidState(f"Tree {position} has linear leaves, which the forest does not support.")
+    n_leaves = np.array([int(tree["num_leaves"]) for tree in trees], dtype=np.int64)
+    if (n_leaves < 1).any():
+        raise InvalidState(f"Tree {int(np.argmax(n_leaves < 1))} has no leaf.")
     n_inner = n_leaves - 1
+    sizes = n_leaves + n_inner
+    # In each tree the inner nodes come first and then the leaves.
+    leaf = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes) >= np.repeat(n_inner, sizes)
 
-    def numbers(name: str, size: int, dtype: Any = np.float64) -> np.ndarray:
-        text = fields[name].split() if size else []
-        if len(text) != size:
-            raise InvalidState(f"Tree {position} has {len(text)} numbers in {name!r} instead of {size}.")
-        return np.array(text, dtype=dtype)
+    def numbers(name: str, counts: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        texts: list[str] = []
+        for position, (tree, count) in enumerate(zip(trees, counts)):
+            # A tree that is one leaf writes no inner nodes, and not how many rows it holds.
+            found = tree[name].split() if count else []
+            if len(found) != count:
+                raise InvalidState(f"Tree {position} has {len(found)} numbers in {name!r} instead of {count}.")
+            texts += found
+        return np.array(texts, dtype=dtype)
 
-    def with_leaves(inner: np.ndarray, leaves: Any = 0) -> np.ndarray:
-        return np.concatenate([inner, np.broadcast_to(leaves, n_leaves)])
+    def placed(inner: np.ndarray, leaves: Any) -> np.ndarray:
+        both = np.empty(len(leaf), dtype=inner.dtype)
+        both[~leaf], both[leaf] = inner, leaves
+        return both
 
     def children(name: str) -> np.ndarray:
-        # A leaf k is written as ~k; leaves are placed behind the inner nodes.
+        # A leaf k is written as ~k.
         child = numbers(name, n_inner, np.int64)
-        return with_leaves(np.where(child >= 0, child, n_inner + ~child), -1)
+        return placed(np.where(child >= 0, child, np.repeat(n_inner, n_inner) + ~child), -1)
 
-    decision = numbers("decision_type", n_inner, np.int64)
-    leaf_cover = numbers("leaf_count", n_leaves) if n_inner else np.zeros(1)
-    return _Tree(
-        feature=with_leaves(numbers("split_feature", n_inner, np.int64)),
-        threshold=with_leaves(numbers("threshold", n_inner)),
+    grown = n_inner > 0
+    leaf_cover = np.zeros(n_leaves.sum())
+    leaf_cover[np.repeat(grown, n_leaves)] = numbers("leaf_count", np.where(grown, n_leaves, 0))
+    return _Nodes(
+        sizes=sizes,
+        feature=placed(numbers("split_feature", n_inner, np.int64), -1),
+        threshold=placed(numbers("threshold", n_inner), 0.0),
         left=children("left_child"),
         right=children("right_child"),
-        missing=with_leaves(_missing_flags(decision)),
-        value=np.concatenate([np.zeros(n_inner), numbers("leaf_value", n_leaves)]),
-        gain=with_leaves(np.maximum(numbers("split_gain", n_inner), 0.0)),
-        cover=with_leaves(numbers("internal_count", n_inner), leaf_cover),
+        missing=placed(_missing_flags(numbers("decision_type", n_inner, np.int64)), 0),
+        value=placed(np.zeros(n_inner.sum()), numbers("leaf_value", n_leaves)),
+        gain=placed(np.maximum(numbers("split_gain", n_inner), 0.0), 0.0),
+        cover=placed(numbers("internal_count", n_inner), leaf_cover),
     )
 
 
@@ -253,14 +274,15 @@ def _missing_flags(decision: np.ndarray) -> np.ndarray:
 
 def read_sklearn(estimators: Sequence[Any], n_outputs: int) -> Forest:
     """The forest of scikit-learn's fitted trees (``RandomForestClassifier.estimators_``): the mean over the trees."""
-    share = 1.0 / len(estimators)
-    trees = [_sklearn_tree(estimator.tree_, share) for estimator in estimators]
+    trees = [_sklearn_tree(estimator.tree_, 1.0 / len(estimators)) for estimator in estimators]
+    sizes = np.array([len(tree["left"]) for tree in trees])
+    nodes = _Nodes(sizes=sizes, **{name: np.concatenate([tree[name] for tree in trees]) for name in trees[0]})
     n_features = int(estimators[0].tree_.n_features)
-    return join_trees(trees, np.zeros(len(trees)), np.zeros(n_outputs), n_features, single=True)
+    return join_trees(nodes, np.zeros(len(trees)), np.zeros(n_outputs), n_features, single=True)
 
 
-def _sklearn_tree(tree: Any, share: float) -> _Tree:
-    left, right = tree.children_left.astype(np.int32), tree.children_right.astype(np.int32)
+def _sklearn_tree(tree: Any, share: float) -> dict[str, np.ndarray]:
+    left, right = tree.children_left, tree.children_right
     inner = left >= 0
     mass = tree.weighted_n_node_samples
     weighted = mass * tree.impurity
@@ -268,13 +290,13 @@ def _sklearn_tree(tree: Any, share: float) -> _Tree:
     value = tree.value[:, 0, :]
     if value.shape[1] > 1:
         value = value / value.sum(axis=1, keepdims=True)
-    return _Tree(
-        feature=tree.feature,
-        threshold=tree.threshold,
-        left=left,
-        right=right,
-        missing=tree.missing_go_to_left.astype(np.uint8),
-        value=value * share,
-        gain=np.maximum(gain, 0.0) / mass[0],
-        cover=mass,
-    )
+    return {
+        "feature": tree.feature,
+        "threshold": tree.threshold,
+        "left": left,
+        "right": right,
+        "missing": tree.missing_go_to_left,
+        "value": value * share,
+        "gain": np.maximum(gain, 0.0) / mass[0],
+        "cover": mass,
+    }
