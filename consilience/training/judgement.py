@@ -12,7 +12,7 @@ import pandas as pd
 from consilience.base import newest_proba, predict_rows, take
 from consilience.evaluation import OutOfFold
 from consilience.evaluation.evidence import gather_evidence
-from consilience.evaluation.gates import Verdict, gates_from_spec, judge, summary
+from consilience.evaluation.gates import OverfittingGap, Verdict, gates_from_spec, judge, summary
 from consilience.evaluation.holdout import Delivered, deliver
 from consilience.evaluation.leaderboard import LeaderboardRow, leaderboard
 from consilience.evaluation.ledger import Ledger
@@ -49,17 +49,21 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
     """Record every entry as a trial, ask the gates about the stack, then look at the hold-out and count the look."""
     record_trials(problem, board, config, ledger)
     X, y, _ = problem.part(problem.development)
-    robustness = assess_robustness(board, STACK, X, y, regime=_regime(stack, X), random_state=config.seed)
+    regimes = regime_proba(stack, X)
+    states = None if regimes is None else regimes.argmax(axis=1)
+    robustness = assess_robustness(board, STACK, X, y, regime=states, random_state=config.seed)
+    gates = gates_from_spec(config.gates)
+    asks_for_gap = any(isinstance(gate, OverfittingGap) for gate in gates)  # predicting all training rows takes long
     evidence = gather_evidence(
         board,
         STACK,
         ledger=ledger,
         data_id=problem.data_id,
         latency_ms=one_row_latency(stack, problem),
-        train_metrics=training_metrics(problem, stack),
+        train_metrics=training_metrics(problem, stack) if asks_for_gap else {},
         **robustness.facts,
     )
-    verdicts = judge(gates_from_spec(config.gates), evidence)
+    verdicts = judge(gates, evidence)
     row = next(row for row in board if row.name == STACK)
     delivered = _on_holdout(problem, stack, config)
     claims = {
@@ -116,12 +120,10 @@ def _recipe(config: Config) -> dict[str, Any]:
     return {key: plain[key] for key in ("seed", "features", "label", "folds", "holdout", "members", "costs")}
 
 
-def _regime(stack: Any, X: pd.DataFrame) -> np.ndarray | None:
-    """The most probable filtered regime of each row, from the first member that knows regimes."""
-    for member in stack.members_.values():
-        if hasattr(member, "regime_proba"):
-            return np.asarray(member.regime_proba(X)).argmax(axis=1)
-    return None
+def regime_proba(stack: Any, X: pd.DataFrame) -> np.ndarray | None:
+    """Filtered regime probabilities (n, k) from the first member that knows regimes."""
+    knowing = next((member for member in stack.members_.values() if hasattr(member, "regime_proba")), None)
+    return None if knowing is None else np.asarray(knowing.regime_proba(X))
 
 
 def _on_holdout(problem: Problem, stack: Any, config: Config) -> LeaderboardRow:

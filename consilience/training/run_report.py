@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from consilience.evaluation import OutOfFold
@@ -13,7 +12,7 @@ from consilience.evaluation.report import write_report
 from consilience.evaluation.report_data import ReportData
 from consilience.registry import Version
 from consilience.training.config import Config
-from consilience.training.judgement import STACK, Judgement
+from consilience.training.judgement import STACK, Judgement, regime_proba
 from consilience.training.problem import Problem
 
 
@@ -50,16 +49,15 @@ def write(
 
 
 def _regimes(problem: Problem, stack: Any) -> tuple[pd.Series | None, pd.DataFrame | None]:
-    """The first asset's closes and filtered regime probabilities, from the first member that has regimes."""
+    """The first asset's closes and filtered regime probabilities, if a member knows regimes."""
     asset = problem.features.index[0][0]
     X = problem.features.loc[[asset]]
     times = X.index.get_level_values(1)
     price = pd.Series(problem.bars.loc[X.index, "close"].to_numpy(), index=times, name=str(asset))
-    for member in stack.members_.values():
-        if hasattr(member, "regime_proba"):
-            proba = np.asarray(member.regime_proba(X))
-            return price, pd.DataFrame(proba, index=times, columns=[f"regime {k + 1}" for k in range(proba.shape[1])])
-    return None, None
+    proba = regime_proba(stack, X)
+    if proba is None:
+        return None, None
+    return price, pd.DataFrame(proba, index=times, columns=[f"regime {k + 1}" for k in range(proba.shape[1])])
 
 
 def _importances(stack: Any) -> dict[str, pd.Series]:
