@@ -3,18 +3,19 @@
 import numpy as np
 from numba import njit
 
-from consilience.kernels._hmm_lanes import LANES, inside, load, shrink, smaller, splat, store
-from consilience.kernels._hmm_scaled import ENDS, HIGH, LAST_STEP, LOW, step_back
+from consilience.kernels._hmm_emission import BLOCK
+from consilience.kernels._hmm_lanes import LANES, load, splat, store
+from consilience.kernels._hmm_scaled import back_block, last_block
+from consilience.kernels._hmm_steps import add_transitions
 
 _CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 _INLINED = {**_CACHED, "forceinline": True}
-
-BLOCK = 32  # steps whose posteriors are kept at hand before they are summed; groups are padded to a multiple of it
 
 
 @njit(**_CACHED)
 def gather(
     steps: int,
+    table: np.ndarray,
     bounds: np.ndarray,
     transmat: np.ndarray,
     k: int,
@@ -26,66 +27,27 @@ def gather(
     diagonal: bool,
     sums: np.ndarray,
     summary: np.ndarray,
+    edges: np.ndarray,
 ) -> None:
-    """``backward``, adding up what the maximisation step needs instead of giving the probabilities.
+    """Go backwards, adding up what the maximisation step needs.
 
     Parameters
     ----------
-    steps : a multiple of BLOCK; alpha and density have room for one step more.
     sums : transitions before their factor A (K·K·8), occupancy (K·8), first moments (K·D·8), second moments (K·D·8, or
         K·D(D+1)/2·8 lower triangles), posterior of step 0 (K·8); each lane sums its own segment.
+    summary : (8,), filled with the low-water mark. edges : (4, 8, K).
     """
-    low, high, last = load(bounds, LOW * LANES), load(bounds, HIGH * LANES), load(bounds, LAST_STEP * LANES)
-    ends = load(bounds, ENDS * LANES)
-    zero, one = splat(0.0), splat(1.0)
-    water, rescale = one, one
-    beta = np.empty(k * LANES)
-    gamma = np.empty(BLOCK * k * LANES)
-    for i in range(k):
-        store(density, (steps * k + i) * LANES, zero)
-    for t in range(steps - 1, -1, -1):
-        now = splat(float(t))
-        before = rescale
-        norm, mass, rescale = step_back(t, steps, now, last, transmat, k, density, alpha, beta, rescale)
-        inverse = one / norm
-        place = t * k * LANES
-        kept = (t % BLOCK) * k * LANES
-        own = inside(now, low, high, inverse, zero)
-        share = inside(now, low, ends, inverse * before, zero)
-        water = smaller(water, inside(now, low, high, norm * shrink(mass), one))
-        for i in range(k):
-            at = place + i * LANES
-            a = load(alpha, at)
-            store(gamma, kept + i * LANES, a * (load(beta, i * LANES) * own))
-            store(alpha, at, a * share)
-        if t % BLOCK == 0:
-            add_transitions(t, k, density, alpha, sums)
-            add_moments(t, k, gamma, packed, n_features, means, diagonal, sums)
+    size = BLOCK * k * LANES
+    gamma, share, weight = np.empty(size), np.empty(size), np.zeros(size + k * LANES)
+    carried = np.ones(2 * LANES)
+    for start in range(steps - BLOCK, last_block(table) - 1, -BLOCK):
+        back_block(start, table, bounds, transmat, k, density, alpha, carried, gamma, share, weight, edges)
+        add_transitions(share, weight, sums, k)
+        add_moments(start, k, gamma, packed, n_features, means, diagonal, sums)
     at = len(sums) - k * LANES
     for i in range(k):
         store(sums, at + i * LANES, load(gamma, i * LANES))
-    store(summary, 0, water)
-
-
-@njit(**_INLINED)
-def add_transitions(start, k, density, alpha, sums):  # type: ignore[no-untyped-def]
-    """Σ alpha(t, i) · weight(t + 1, j) over one block; four sums at once, or each would wait for the one before."""
-    stride = k * LANES
-    at = 0
-    for i in range(k):
-        for j in range(k):
-            a, b, c, d = load(sums, at), splat(0.0), splat(0.0), splat(0.0)
-            here = start * stride + i * LANES
-            next_ = (start + 1) * stride + j * LANES
-            for _ in range(BLOCK // 4):
-                a = a + load(alpha, here) * load(density, next_)
-                b = b + load(alpha, here + stride) * load(density, next_ + stride)
-                c = c + load(alpha, here + 2 * stride) * load(density, next_ + 2 * stride)
-                d = d + load(alpha, here + 3 * stride) * load(density, next_ + 3 * stride)
-                here += 4 * stride
-                next_ += 4 * stride
-            store(sums, at, (a + b) + (c + d))
-            at += LANES
+    store(summary, 0, load(carried, 0))
 
 
 @njit(**_INLINED)

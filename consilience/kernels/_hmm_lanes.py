@@ -42,6 +42,7 @@ _POLYNOMIAL = (
     2.7626371065696354e-07,
     2.5105217004720745e-08,
 )
+_ROUND = 1.5 * 2.0**52
 _EXP_FLOOR = -708.0  # below it, e^x is not a normal number; it becomes 0
 
 
@@ -50,7 +51,7 @@ class _Lanes(types.Type):
         super().__init__(name="Lanes")
 
 
-_lanes = _Lanes()
+LANES_TYPE = _Lanes()
 
 
 @register_model(_Lanes)
@@ -62,24 +63,37 @@ class _LanesModel(models.PrimitiveModel):
 def _binary(op: Any, emit: Callable[[Any, Any, Any], Any]) -> None:
     @infer_global(op)
     class _Typing(ConcreteTemplate):
-        cases: ClassVar[list[Any]] = [signature(_lanes, _lanes, _lanes)]
+        cases: ClassVar[list[Any]] = [signature(LANES_TYPE, LANES_TYPE, LANES_TYPE)]
 
-    @lower_builtin(op, _lanes, _lanes)
+    @lower_builtin(op, LANES_TYPE, LANES_TYPE)
     def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return emit(builder, *args)
 
 
-_binary(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=_CONTRACT))
+def add(builder: Any, a: Any, b: Any) -> Any:
+    return builder.fadd(a, b, flags=_CONTRACT)
+
+
+def multiply(builder: Any, a: Any, b: Any) -> Any:
+    return builder.fmul(a, b, flags=_CONTRACT)
+
+
+def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a·b + c."""
+    return _call(builder, "fmuladd", a, b, c)
+
+
+_binary(operator.add, add)
 _binary(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=_CONTRACT))
-_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=_CONTRACT))
+_binary(operator.mul, multiply)
 _binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
 
 
-def _constant(value: float) -> ir.Constant:
+def vector(value: float) -> ir.Constant:
     return ir.Constant(_VECTOR, [ir.Constant(_DOUBLE, value)] * LANES)
 
 
-def _words(value: int) -> ir.Constant:
+def words(value: int) -> ir.Constant:
     return ir.Constant(_WORDS, [ir.Constant(_WORD, value)] * LANES)
 
 
@@ -94,13 +108,26 @@ def _place(context: Any, builder: Any, array_type: Any, array: Any, offset: Any)
     return builder.gep(data, [offset])
 
 
-def _splat(builder: Any, value: Any) -> Any:
+def vector_splat(builder: Any, value: Any) -> Any:
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [ir.Constant(ir.IntType(32), 0)] * LANES)
     return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
 
 
-def _larger(builder: Any, a: Any, b: Any) -> Any:
+def vector_load(builder: Any, place: Any) -> Any:
+    return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+
+
+def vector_store(builder: Any, value: Any, place: Any) -> None:
+    builder.store(value, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+
+
+def vector_select(builder: Any, mask: Any, yes: Any, no: Any) -> Any:
+    """``yes`` in the lanes where the mask is not 0."""
+    return builder.select(builder.fcmp_unordered("!=", mask, vector(0.0)), yes, no)
+
+
+def vector_larger(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
@@ -109,16 +136,18 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
 
 
 def _exp(builder: Any, x: Any) -> Any:
-    below = builder.fcmp_ordered("<", x, _constant(_EXP_FLOOR))
-    x = _larger(builder, x, _constant(_EXP_FLOOR))
-    n = _call(builder, "rint", builder.fmul(x, _constant(1 / math.log(2))))
-    r = _call(builder, "fmuladd", n, _constant(-_LOG2_HIGH), x)
-    r = _call(builder, "fmuladd", n, _constant(-_LOG2_LOW), r)
-    total = _constant(_POLYNOMIAL[-1])
+    below = builder.fcmp_ordered("<", x, vector(_EXP_FLOOR))
+    # adding 1.5 · 2^52 rounds to a whole number, and leaves it in the last bits, from where it goes to the exponent
+    shifted = multiply_add(builder, x, vector(1 / math.log(2)), vector(_ROUND))
+    n = builder.fsub(shifted, vector(_ROUND))
+    r = multiply_add(builder, n, vector(-_LOG2_HIGH), x)
+    r = multiply_add(builder, n, vector(-_LOG2_LOW), r)
+    total = vector(_POLYNOMIAL[-1])
     for coefficient in reversed(_POLYNOMIAL[:-1]):
-        total = _call(builder, "fmuladd", total, r, _constant(coefficient))
-    power = builder.shl(builder.add(builder.fptosi(n, _WORDS), _words(1023)), _words(52))
-    return builder.select(below, _constant(0.0), builder.fmul(total, builder.bitcast(power, _VECTOR)))
+        total = multiply_add(builder, total, r, vector(coefficient))
+    power = builder.shl(builder.bitcast(shifted, _WORDS), words(52))
+    scaled = builder.bitcast(builder.add(builder.bitcast(total, _WORDS), power), _VECTOR)
+    return builder.select(below, vector(0.0), scaled)
 
 
 def _simple(emit: Callable[..., Any], n_operands: int) -> Any:
@@ -128,12 +157,14 @@ def _simple(emit: Callable[..., Any], n_operands: int) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             return emit(builder, *args)
 
-        return _lanes(*operands), generate
+        return LANES_TYPE(*operands), generate
 
     if n_operands == 1:
         return intrinsic(lambda typing, a: typed((a,)))
     if n_operands == 2:
         return intrinsic(lambda typing, a, b: typed((a, b)))
+    if n_operands == 3:
+        return intrinsic(lambda typing, a, b, c: typed((a, b, c)))
     if n_operands == 4:
         return intrinsic(lambda typing, a, b, c, d: typed((a, b, c, d)))
     return intrinsic(lambda typing, a, b, c, d, e: typed((a, b, c, d, e)))
@@ -149,14 +180,14 @@ def _prefer(builder: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
 
 
 def _exponent(builder: Any, x: Any) -> Any:
-    bits = builder.lshr(builder.bitcast(x, _WORDS), _words(52))
-    return builder.sitofp(builder.sub(bits, _words(1023)), _VECTOR)
+    bits = builder.lshr(builder.bitcast(x, _WORDS), words(52))
+    return builder.sitofp(builder.sub(bits, words(1023)), _VECTOR)
 
 
-def _shrink(builder: Any, x: Any) -> Any:
+def vector_shrink(builder: Any, x: Any) -> Any:
     """2^-e for x = m · 2^e, 1 <= m < 2: a rescaling without a division, and without rounding."""
-    bits = builder.and_(builder.bitcast(x, _WORDS), _words(2047 << 52))
-    return builder.bitcast(builder.sub(_words(2046 << 52), bits), _VECTOR)
+    bits = builder.and_(builder.bitcast(x, _WORDS), words(2047 << 52))
+    return builder.bitcast(builder.sub(words(2046 << 52), bits), _VECTOR)
 
 
 def _each(context: Any, builder: Any, sig: Any, args: Any) -> list[Any]:
@@ -177,7 +208,7 @@ def _collect(typing: Any, array: Any, bases: Any, offset: Any) -> Any:
             vector = builder.insert_element(vector, builder.load(place), ir.Constant(ir.IntType(32), lane))
         return vector
 
-    return _lanes(array, bases, types.intp), generate
+    return LANES_TYPE(array, bases, types.intp), generate
 
 
 def _spill(typing: Any, array: Any, bases: Any, offset: Any, vector: Any) -> Any:
@@ -194,7 +225,7 @@ def _load(typing: Any, array: Any, offset: Any) -> Any:
         place = _place(context, builder, sig.args[0], *args)
         return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8)
 
-    return _lanes(array, types.intp), generate
+    return LANES_TYPE(array, types.intp), generate
 
 
 def _store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
@@ -204,6 +235,59 @@ def _store(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
+
+
+def _shuffle(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+    """Lanes of a (0-7) and b (8-15) in the given order."""
+    wanted = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [ir.Constant(ir.IntType(32), i) for i in order])
+    return builder.shuffle_vector(a, b, wanted)
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Eight vectors as the columns of an 8 x 8 square, in three rounds that exchange ever smaller squares."""
+    for half in (4, 2, 1):
+        low = [lane for lane in range(LANES) if not lane & half]
+        first = [i if not i & half else i - half + LANES for i in range(LANES)]
+        second = [i + half if not i & half else i + LANES for i in range(LANES)]
+        swapped = list(rows)
+        for i in low:
+            swapped[i] = _shuffle(builder, rows[i], rows[i + half], first)
+            swapped[i + half] = _shuffle(builder, rows[i], rows[i + half], second)
+        rows = swapped
+    return rows
+
+
+def _vector_at(builder: Any, data: Any, offset: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer())
+
+
+def _gather_square(typing: Any, array: Any, bases: Any, offset: Any, out: Any, at: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        rows = [
+            builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+            for place in _each(context, builder, sig, args)
+        ]
+        target = context.make_array(sig.args[3])(context, builder, args[3]).data
+        for i, column in enumerate(_transposed(builder, rows)):
+            place = builder.add(args[4], ir.Constant(_WORD, i * LANES))
+            builder.store(column, _vector_at(builder, target, place), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, bases, types.intp, out, types.intp), generate
+
+
+def _scatter_square(typing: Any, array: Any, bases: Any, offset: Any, source: Any, at: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[3])(context, builder, args[3]).data
+        columns = [
+            builder.load(_vector_at(builder, data, builder.add(args[4], ir.Constant(_WORD, i * LANES))), align=8)
+            for i in range(LANES)
+        ]
+        for place, row in zip(_each(context, builder, sig, args), _transposed(builder, columns)):
+            builder.store(row, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, bases, types.intp, source, types.intp), generate
 
 
 def _store_bytes(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
@@ -219,9 +303,9 @@ def _store_bytes(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
 
 def _spread(typing: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _splat(builder, args[0])
+        return vector_splat(builder, args[0])
 
-    return _lanes(types.float64), generate
+    return LANES_TYPE(types.float64), generate
 
 
 if not config.DISABLE_JIT:
@@ -231,11 +315,14 @@ if not config.DISABLE_JIT:
     splat = intrinsic(_spread)
     exp = _simple(_exp, 1)
     exponent = _simple(_exponent, 1)
-    shrink = _simple(_shrink, 1)
+    shrink = _simple(vector_shrink, 1)
     collect = intrinsic(_collect)
     spill = intrinsic(_spill)
-    larger = _simple(_larger, 2)
+    gather_square = intrinsic(_gather_square)
+    scatter_square = intrinsic(_scatter_square)
+    larger = _simple(vector_larger, 2)
     smaller = _simple(_smaller, 2)
+    select = _simple(vector_select, 3)
     inside = _simple(_inside, 5)
     prefer = _simple(_prefer, 4)
 else:
@@ -268,11 +355,23 @@ else:
         """Store each lane to array[bases[lane] + offset]."""
         array[bases + offset] = vector
 
+    def gather_square(array: np.ndarray, bases: np.ndarray, offset: int, out: np.ndarray, at: int) -> None:
+        """out[at + 8·i + lane] = array[bases[lane] + offset + i], i < 8: from rows of memory to lanes."""
+        out[at : at + LANES * LANES] = array[(bases + offset) + np.arange(LANES)[:, None]].ravel()
+
+    def scatter_square(array: np.ndarray, bases: np.ndarray, offset: int, source: np.ndarray, at: int) -> None:
+        """array[bases[lane] + offset + i] = source[at + 8·i + lane], i < 8: from lanes to rows of memory."""
+        array[(bases + offset) + np.arange(LANES)[:, None]] = source[at : at + LANES * LANES].reshape(LANES, LANES)
+
     def larger(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(a > b, a, b)
 
     def smaller(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(b < a, b, a)
+
+    def select(mask: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+        """``yes`` in the lanes where the mask is not 0."""
+        return np.where(mask != 0, yes, no)
 
     def inside(t: np.ndarray, low: np.ndarray, high: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
         """``yes`` in the lanes where low <= t < high."""

@@ -3,31 +3,14 @@
 import numpy as np
 from numba import njit
 
+from consilience.kernels._hmm_emission import BLOCK, unpack
 from consilience.kernels._hmm_gather import gather
-from consilience.kernels._hmm_lanes import LANES
-from consilience.kernels._hmm_scaled import HIGH, LAST_STEP, LOW, backward, forward, pack, unpack
+from consilience.kernels._hmm_lanes import LANES, load, splat, store
+from consilience.kernels._hmm_scaled import back_block, forward, keep_alpha, last_block, normalized
 
 _CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 FILTER, SMOOTH, GATHER = range(3)
-ALPHA_BEFORE, ALPHA_LAST, WEIGHT_FIRST, WEIGHT_AFTER = range(4)  # what is kept of each segment's edges
-
-
-@njit(**_CACHED)
-def keep_edge(values: np.ndarray, k: int, table: np.ndarray, which: int, edges: np.ndarray) -> None:
-    """Copy each lane's K values of one step at its segment's edge to edges[which, lane], if there is such a step."""
-    for lane in range(LANES):
-        if which == ALPHA_BEFORE:
-            step = table[LOW, lane] - 1
-        elif which == ALPHA_LAST:
-            step = table[HIGH, lane] - 1
-        elif which == WEIGHT_FIRST:
-            step = table[LOW, lane]
-        else:
-            step = table[HIGH, lane]
-        if 0 <= step <= table[LAST_STEP, lane]:
-            for j in range(k):
-                edges[which, lane, j] = values[(step * k + j) * LANES + lane]
 
 
 @njit(**_CACHED)
@@ -46,7 +29,6 @@ def run(
     diagonal: bool,
     watch: bool,
     smooth: bool,
-    packed: np.ndarray,
     density: np.ndarray,
     alpha: np.ndarray,
     out: np.ndarray,
@@ -57,24 +39,34 @@ def run(
 
     Parameters
     ----------
-    groups : numbers of the groups. steps, tables, bounds, first, summaries, edges : one row per group.
-    X : (n·D,). out : (n·K,). packed, density, alpha : scratch for the longest group.
+    groups : numbers of the groups. steps (multiples of BLOCK), tables, bounds, first, summaries, edges : one row per
+        group.
+    X : (n·D,). out : (n·K,). density, alpha : scratch for the longest group.
     """
     k = len(constant)
+    size = BLOCK * k * LANES
+    gamma, share, weight = np.empty(size), np.empty(size), np.empty(size + k * LANES)
+    packed, carried = np.empty(BLOCK * d * LANES), np.empty(2 * LANES)
     for g in groups:
         table = tables[g]
-        pack(X, d, table, steps[g], packed)
         forward(
-            packed, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
-            density, alpha, summaries[g],
+            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
+            False, True, packed, density, alpha, summaries[g],
         )  # fmt: skip
-        keep_edge(alpha, k, table, ALPHA_BEFORE, edges[g])
-        keep_edge(alpha, k, table, ALPHA_LAST, edges[g])
-        if smooth:
-            backward(steps[g], bounds[g], transmat, k, density, alpha, summaries[g, 5 * LANES :])
-            keep_edge(density, k, table, WEIGHT_FIRST, edges[g])
-            keep_edge(density, k, table, WEIGHT_AFTER, edges[g])
-        unpack(alpha, k, table, steps[g], out)
+        keep_alpha(alpha, k, table, edges[g])
+        for j in range(k):
+            store(weight, j * LANES, splat(0.0))
+        store(carried, 0, splat(1.0))
+        store(carried, LANES, splat(1.0))
+        for start in range(steps[g] - BLOCK, last_block(table) - 1, -BLOCK):
+            if smooth:
+                back_block(
+                    start, table, bounds[g], transmat, k, density, alpha, carried, gamma, share, weight, edges[g]
+                )
+            else:
+                normalized(alpha, start, k, gamma)
+            unpack(gamma, k, table, start, out)
+        store(summaries[g], 5 * LANES, load(carried, 0))
 
 
 @njit(**_CACHED)
@@ -113,17 +105,12 @@ def run_gather(
     for g in groups:
         table = tables[g]
         lanes = packed[offsets[g] :]
-        if not filled:
-            pack(X, d, table, steps[g], lanes)
         forward(
-            lanes, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
-            density, alpha, summaries[g],
+            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
+            True, not filled, lanes, density, alpha, summaries[g],
         )  # fmt: skip
-        keep_edge(alpha, k, table, ALPHA_BEFORE, edges[g])
-        keep_edge(alpha, k, table, ALPHA_LAST, edges[g])
+        keep_alpha(alpha, k, table, edges[g])
         gather(
-            steps[g], bounds[g], transmat, k, density, alpha, lanes, d, means, diagonal, sums[g],
-            summaries[g, 5 * LANES :],
+            steps[g], table, bounds[g], transmat, k, density, alpha, lanes, d, means, diagonal, sums[g],
+            summaries[g, 5 * LANES :], edges[g],
         )  # fmt: skip
-        keep_edge(density, k, table, WEIGHT_FIRST, edges[g])
-        keep_edge(density, k, table, WEIGHT_AFTER, edges[g])

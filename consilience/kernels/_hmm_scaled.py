@@ -9,83 +9,19 @@ probabilities by a power of two near their sum; what underflows nevertheless sho
 import numpy as np
 from numba import njit
 
-from consilience.kernels._hmm_lanes import (
-    LANES,
-    collect,
-    exp,
-    exponent,
-    inside,
-    larger,
-    load,
-    shrink,
-    smaller,
-    spill,
-    splat,
-    store,
-)
+from consilience.kernels._hmm_emission import BLOCK, ENDS, HIGH, LAST_STEP, LOW, log_densities, pack, relative_densities
+from consilience.kernels._hmm_lanes import LANES, exponent, inside, load, shrink, smaller, splat, store
+from consilience.kernels._hmm_steps import back_step, forward_step
 
 _CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
-_INLINED = {**_CACHED, "forceinline": True}
 
-# rows of a group's table (8 lanes each)
-FIRST_ROW, LAST_STEP, LOW, HIGH, ENDS = range(5)
-
-
-@njit(**_CACHED)
-def pack(X: np.ndarray, d: int, table: np.ndarray, steps: int, packed: np.ndarray) -> None:
-    """Copy the rows of eight segments into lanes: packed[(t·D + d)·8 + lane]. Past a segment's end, its last row.
-
-    Parameters
-    ----------
-    X : (n·D,) the rows, flat.
-    """
-    # loops rather than array expressions, here and below: each of those would take the compiler a third of a second
-    bases = np.empty(LANES, np.int64)
-    for t in range(steps):
-        for lane in range(LANES):
-            bases[lane] = (table[FIRST_ROW, lane] + min(t, table[LAST_STEP, lane])) * d
-        for i in range(d):
-            store(packed, (t * d + i) * LANES, collect(X, bases, i))
-
-
-@njit(**_INLINED)
-def emit(
-    packed: np.ndarray,
-    t: int,
-    n_features: int,
-    means: np.ndarray,
-    whitening: np.ndarray,
-    constant: np.ndarray,
-    diagonal: bool,
-    centred: np.ndarray,
-    out: np.ndarray,
-    place: int,
-) -> None:
-    """Log densities of step t into out[place + k·8]. means, whitening: flat; centred: scratch (D·8,)."""
-    half = splat(-0.5)
-    at = t * n_features * LANES
-    triangle = 0
-    for k in range(len(constant)):
-        total = splat(0.0)
-        if diagonal:
-            for i in range(n_features):
-                z = load(packed, at + i * LANES) - splat(means[k * n_features + i])
-                z = z * splat(whitening[k * n_features + i])
-                total = total + z * z
-        else:
-            for i in range(n_features):
-                store(centred, i * LANES, load(packed, at + i * LANES) - splat(means[k * n_features + i]))
-                z = splat(0.0)
-                for j in range(i + 1):
-                    z = z + load(centred, j * LANES) * splat(whitening[triangle])
-                    triangle += 1
-                total = total + z * z
-        store(out, place + k * LANES, splat(constant[k]) + half * total)
+ALPHA_BEFORE, ALPHA_LAST, WEIGHT_FIRST, WEIGHT_AFTER = range(4)  # what is kept of each segment's edges
 
 
 @njit(**_CACHED)
 def forward(
-    packed: np.ndarray,
+    X: np.ndarray,
+    table: np.ndarray,
     steps: int,
     bounds: np.ndarray,
     first: np.ndarray,
@@ -96,6 +32,9 @@ def forward(
     constant: np.ndarray,
     diagonal: bool,
     watch: bool,
+    keep: bool,
+    fill: bool,
+    packed: np.ndarray,
     density: np.ndarray,
     alpha: np.ndarray,
     summary: np.ndarray,
@@ -104,7 +43,9 @@ def forward(
 
     Parameters
     ----------
-    bounds : (5·8,) the table's rows as floats. first : (K·8,) each lane's prior of step 0. transmat : (K·K,).
+    X : (n·D,). steps : a multiple of BLOCK. bounds : (5·8,) the table's rows as floats.
+    first : (K·8,) each lane's prior of step 0. transmat : (K·K,). watch : look for states that underflow at every step.
+    keep : ``packed`` holds all of the group's rows, not just one block's; then ``fill`` says whether to write them.
     density, alpha : (steps·K·8,), filled with scaled densities and filtered probabilities, the latter up to one factor
         per step: dividing them at once would make every step wait for a division.
     summary : (5·8,): sum of the densities' logarithms, sum of the binary exponents taken out, the mass before the
@@ -116,36 +57,41 @@ def forward(
     zero, one = splat(0.0), splat(1.0)
     low1, high1 = low - one, high - one
     total, power, opening, closing, water, inverse = zero, zero, one, one, one, one
-    centred = np.empty(n_features * LANES)
-    for t in range(steps):
-        place = t * k * LANES
-        before = place - k * LANES
-        emit(packed, t, n_features, means, whitening, constant, diagonal, centred, density, place)
-        top = load(density, place)
-        for j in range(1, k):
-            top = larger(top, load(density, place + j * LANES))
-        scale = zero
-        now = splat(float(t))
-        for j in range(k):
-            b = exp(load(density, place + j * LANES) - top)
-            store(density, place + j * LANES, b)
+    centred, tops = np.empty(4 * n_features * LANES), np.empty(BLOCK * LANES)
+    identity = np.zeros(k * k)
+    for j in range(k):
+        identity[j * k + j] = 1.0
+    inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1  # steps at which no segment begins or ends
+    for lane in range(LANES):
+        inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
+    for start in range(0, steps, BLOCK):
+        rows = start * n_features * LANES if keep else 0
+        if fill:
+            pack(X, n_features, table, start, packed, rows)
+        place = start * k * LANES
+        log_densities(packed, rows, n_features, means, whitening, constant, diagonal, centred, density, place)
+        relative_densities(density, place, k, tops)
+        for t in range(start, start + BLOCK):
+            at = t * k * LANES
+            top = load(tops, (t - start) * LANES)
             if t == 0:
-                p = load(first, j * LANES)
+                scale = forward_step(first, 0, density, alpha, at, identity, inverse, k)
             else:
-                p = load(alpha, before) * splat(transmat[j])
-                for i in range(1, k):
-                    p = p + load(alpha, before + i * LANES) * splat(transmat[i * k + j])
-                if watch:
-                    water = smaller(water, inside(now, low, high, p * inverse, one))
-            p = p * (b * inverse)
-            store(alpha, place + j * LANES, p)
-            scale = scale + p
-        inverse = shrink(scale)
-        water = smaller(water, inside(now, low, high, scale, one))
-        total = total + inside(now, low, high, top, zero)
-        power = power + inside(now, low1, high1, exponent(scale), zero)
-        opening = inside(now, low1, low, scale, opening)
-        closing = inside(now, high1, high, scale, closing)
+                scale = forward_step(alpha, at - k * LANES, density, alpha, at, transmat, inverse, k)
+            if inner_from <= t < inner_to:
+                water = smaller(water, scale)
+                total = total + top
+                power = power + exponent(scale)
+            else:
+                now = splat(float(t))
+                water = smaller(water, inside(now, low, high, scale, one))
+                total = total + inside(now, low, high, top, zero)
+                power = power + inside(now, low1, high1, exponent(scale), zero)
+                opening = inside(now, low1, low, scale, opening)
+                closing = inside(now, high1, high, scale, closing)
+            if watch and t > 0:
+                water = watched(alpha, at - k * LANES, transmat, inverse, k, splat(float(t)), low, high, water)
+            inverse = shrink(scale)
     store(summary, 0, total)
     store(summary, LANES, power)
     store(summary, 2 * LANES, opening)
@@ -153,83 +99,106 @@ def forward(
     store(summary, 4 * LANES, water)
 
 
-@njit(**_INLINED)
-def step_back(t, steps, now, last, transmat, k, density, alpha, beta, rescale):  # type: ignore[no-untyped-def]
-    """One step back in time.
-
-    From the weights of step t + 1 and their rescaling: beta of step t, and its weights density·beta in place of the
-    densities. Gives Σ alpha·beta, Σ alpha, and the rescaling of the new weights.
-    """
-    place = t * k * LANES
-    after = place + k * LANES
-    one = splat(1.0)
-    norm, size, mass = splat(0.0), splat(0.0), splat(0.0)
-    for i in range(k):
-        b = one
-        if t < steps - 1:
-            b = load(density, after) * splat(transmat[i * k])
-            for j in range(1, k):
-                b = b + load(density, after + j * LANES) * splat(transmat[i * k + j])
-            b = inside(now, last, splat(1e300), one, b * rescale)
-        store(beta, i * LANES, b)
-        a = load(alpha, place + i * LANES)
-        w = load(density, place + i * LANES) * b
-        store(density, place + i * LANES, w)
-        norm = norm + b * a
-        size = size + w
-        mass = mass + a
-    return norm, mass, shrink(size)
+@njit(**_CACHED, forceinline=True)
+def watched(alpha, before, transmat, inverse, k, now, low, high, water):  # type: ignore[no-untyped-def]
+    """The lowest expected probability of any state at one step, if it is below the water."""
+    for j in range(k):
+        p = splat(0.0)
+        for i in range(k):
+            p = p + load(alpha, before + i * LANES) * splat(transmat[i * k + j])
+        water = smaller(water, inside(now, low, high, p * inverse, splat(1.0)))
+    return water
 
 
 @njit(**_CACHED)
-def backward(
-    steps: int,
+def back_block(
+    start: int,
+    table: np.ndarray,
     bounds: np.ndarray,
     transmat: np.ndarray,
     k: int,
     density: np.ndarray,
     alpha: np.ndarray,
-    summary: np.ndarray,
+    carried: np.ndarray,
+    gamma: np.ndarray,
+    share: np.ndarray,
+    weight: np.ndarray,
+    edges: np.ndarray,
 ) -> None:
-    """Smooth eight segments: alpha becomes P(state | all rows), density the backward weights, summary low water."""
-    low, high, last = load(bounds, LOW * LANES), load(bounds, HIGH * LANES), load(bounds, LAST_STEP * LANES)
-    water, rescale, one = splat(1.0), splat(1.0), splat(1.0)
-    beta = np.empty(k * LANES)
-    for t in range(steps - 1, -1, -1):
+    """Smooth one block; blocks are gone through backwards.
+
+    Parameters
+    ----------
+    carried : (2·8,) from block to block: the low-water mark and the factor of the next step; ones at first.
+    gamma, share : (BLOCK·K·8,) filled with P(state | all rows), and what times the next step's weight and the
+        transition matrix is the probability of a transition; zero for steps that a lane does not own.
+    weight : ((BLOCK + 1)·K·8,) filled with density · beta; its last step is taken from the block behind.
+    edges : (4, 8, K) what neighbours compare.
+    """
+    low, high = load(bounds, LOW * LANES), load(bounds, HIGH * LANES)
+    last, ends = load(bounds, LAST_STEP * LANES), load(bounds, ENDS * LANES)
+    zero, one = splat(0.0), splat(1.0)
+    water, rescale = load(carried, 0), load(carried, LANES)
+    inner_from, inner_to = table[LOW, 0] + 1, table[ENDS, 0]
+    for lane in range(LANES):
+        inner_from, inner_to = max(inner_from, table[LOW, lane] + 1), min(inner_to, table[ENDS, lane])
+    for j in range(k):
+        store(weight, (BLOCK * k + j) * LANES, load(weight, j * LANES))
+    for t in range(start + BLOCK - 1, start - 1, -1):
+        kept, at = (t - start) * k * LANES, t * k * LANES
+        if inner_from <= t < inner_to:
+            mark, rescale = back_step(
+                weight, gamma, share, kept, transmat, density, alpha, at, rescale, one, one, one, k
+            )
+            water = smaller(water, mark)
+            continue
         now = splat(float(t))
-        norm, mass, rescale = step_back(t, steps, now, last, transmat, k, density, alpha, beta, rescale)
-        inverse = one / norm
-        water = smaller(water, inside(now, low, high, norm * shrink(mass), one))
-        place = t * k * LANES
-        for i in range(k):
-            at = place + i * LANES
-            store(alpha, at, load(alpha, at) * (load(beta, i * LANES) * inverse))
-    store(summary, 0, water)
+        going = inside(now, zero, last, one, zero)
+        own, counted = inside(now, low, high, one, zero), inside(now, low, ends, one, zero)
+        mark, rescale = back_step(
+            weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted, k
+        )
+        water = smaller(water, inside(now, low, high, mark, one))
+        for lane in range(LANES):
+            if t == table[LOW, lane] or t == table[HIGH, lane]:
+                which = WEIGHT_FIRST if t == table[LOW, lane] else WEIGHT_AFTER
+                for j in range(k):
+                    edges[which, lane, j] = weight[kept + j * LANES + lane]
+    store(carried, 0, water)
+    store(carried, LANES, rescale)
 
 
 @njit(**_CACHED)
-def unpack(alpha: np.ndarray, k: int, table: np.ndarray, steps: int, out: np.ndarray) -> None:
-    """Copy the owned rows of eight segments from lanes to out (n·K,), each divided by its sum."""
-    bases = np.empty(LANES, np.int64)
-    everywhere_from, everywhere_to = 0, steps
+def last_block(table: np.ndarray) -> int:
+    """Where going back may end: the first step of the block in which the first owned step is."""
+    low = table[LOW, 0]
     for lane in range(LANES):
-        bases[lane] = table[FIRST_ROW, lane] * k
-        everywhere_from = max(everywhere_from, table[LOW, lane])
-        everywhere_to = min(everywhere_to, table[HIGH, lane])
-    one = splat(1.0)
-    for t in range(steps):
-        place = t * k * LANES
-        total = load(alpha, place)
+        if table[HIGH, lane] > table[LOW, lane]:
+            low = min(low, table[LOW, lane])
+    return low // BLOCK * BLOCK
+
+
+@njit(**_CACHED)
+def normalized(alpha: np.ndarray, start: int, k: int, out: np.ndarray) -> None:
+    """One block of alpha, every row divided by its sum, into out (BLOCK·K·8,)."""
+    for s in range(BLOCK):
+        at = (start + s) * k * LANES
+        total = load(alpha, at)
         for j in range(1, k):
-            total = total + load(alpha, place + j * LANES)
-        total = one / total
-        if everywhere_from <= t < everywhere_to:
-            for j in range(k):
-                spill(out, bases, t * k + j, load(alpha, place + j * LANES) * total)
-            continue
+            total = total + load(alpha, at + j * LANES)
+        total = splat(1.0) / total
         for j in range(k):
-            store(alpha, place + j * LANES, load(alpha, place + j * LANES) * total)
-        for lane in range(LANES):
-            if table[LOW, lane] <= t < table[HIGH, lane]:
-                for j in range(k):
-                    out[bases[lane] + t * k + j] = alpha[place + j * LANES + lane]
+            store(out, (s * k + j) * LANES, load(alpha, at + j * LANES) * total)
+
+
+@njit(**_CACHED)
+def keep_alpha(alpha: np.ndarray, k: int, table: np.ndarray, edges: np.ndarray) -> None:
+    """Copy alpha one step before each lane's segment, and at its end, to edges (4, 8, K)."""
+    for lane in range(LANES):
+        for j in range(k):
+            step = table[LOW, lane] - 1
+            if 0 <= step <= table[LAST_STEP, lane]:
+                edges[ALPHA_BEFORE, lane, j] = alpha[(step * k + j) * LANES + lane]
+            step = table[HIGH, lane] - 1
+            if 0 <= step <= table[LAST_STEP, lane]:
+                edges[ALPHA_LAST, lane, j] = alpha[(step * k + j) * LANES + lane]

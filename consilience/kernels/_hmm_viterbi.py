@@ -3,17 +3,18 @@
 import numpy as np
 from numba import njit
 
-from consilience.kernels._hmm_lanes import LANES, inside, larger, load, prefer, splat, store, store_bytes
-from consilience.kernels._hmm_scaled import FIRST_ROW, HIGH, LAST_STEP, LOW, emit, pack
+from consilience.kernels._hmm_emission import BLOCK, FIRST_ROW, HIGH, LAST_STEP, LOW, log_densities, pack
+from consilience.kernels._hmm_lanes import LANES, inside, larger, load, scatter_square, splat, store
+from consilience.kernels._hmm_steps import WRITTEN_OUT, climb_step, descend_step
 
 _CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_CACHED)
 def climb(
-    packed: np.ndarray,
-    steps: int,
+    X: np.ndarray,
     table: np.ndarray,
+    steps: int,
     bounds: np.ndarray,
     first: np.ndarray,
     log_trans: np.ndarray,
@@ -27,58 +28,53 @@ def climb(
     total: np.ndarray,
     edges: np.ndarray,
 ) -> None:
-    """Forwards in time: the best log-probability of each state, less that of the best state, and where it came from.
+    """Forwards in time: each state's best log-probability, less that of the best one before, and where it came from.
 
     Parameters
     ----------
-    first : (K·8,) log priors of step 0. log_trans : (K·K,).
-    delta : scratch (3·K·8,); its first K·8 end as those of each lane's last step.
-    back : (steps·K·8,) uint8, filled with predecessors; past a lane's last step with the states themselves.
-    total : (8,) sum of what was subtracted in the owned steps.
-    edges : (2, 8, K), filled with delta one step before the owned ones, and at their last.
+    X : (n·D,). steps : a multiple of BLOCK. first : (K·8,) log priors of step 0. log_trans : (K·K,).
+    delta : scratch (2·K·8,); its first K·8 end as those of each lane's last step.
+    back : uint8, filled with ``climb_step``'s predecessors, (steps·8,) or (steps·K·8,); past a lane's last step,
+        the states themselves.
+    total : (8,) what the best log-probability gains over the owned steps.
+    edges : (2, 8, K), filled with delta less its largest, one step before the owned ones and at their last.
     """
     k = len(constant)
+    width = LANES if k <= WRITTEN_OUT else k * LANES
     low, high, last = load(bounds, LOW * LANES), load(bounds, HIGH * LANES), load(bounds, LAST_STEP * LANES)
-    zero, infinity = splat(0.0), splat(1e300)
-    gained = zero
-    centred = np.empty(n_features * LANES)
-    fresh, density = k * LANES, 2 * k * LANES
-    shortest = steps
+    zero, one, half = splat(0.0), splat(1.0), splat(0.5)
+    gained, top = zero, zero
+    tops = np.empty(LANES)
+    packed, centred = np.empty(BLOCK * n_features * LANES), np.empty(4 * n_features * LANES)
+    density = np.empty(BLOCK * k * LANES)
+    inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1  # steps at which no segment begins or ends
     for lane in range(LANES):
-        shortest = min(shortest, table[LAST_STEP, lane])
-    for t in range(steps):
-        emit(packed, t, n_features, means, whitening, constant, diagonal, centred, delta, density)
-        now = splat(float(t))
-        top = splat(-np.inf)
-        for j in range(k):
+        inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
+    for start in range(0, steps, BLOCK):
+        pack(X, n_features, table, start, packed, 0)
+        log_densities(packed, 0, n_features, means, whitening, constant, diagonal, centred, density, 0)
+        for t in range(start, start + BLOCK):
+            at = (t - start) * k * LANES
+            if inner_from <= t < inner_to and t > 0:
+                top = climb_step(delta, density, at, log_trans, top, one, back, t * width, k)
+                gained = gained + top
+                continue
+            now = splat(float(t))
             if t == 0:
-                best = load(first, j * LANES)
+                top = splat(-np.inf)
+                for j in range(k):
+                    value = load(first, j * LANES) + load(density, j * LANES)
+                    store(delta, j * LANES, value)
+                    top = larger(value, top)
             else:
-                best = load(delta, 0) + splat(log_trans[j])
-                arg = zero
-                for i in range(1, k):
-                    value = load(delta, i * LANES) + splat(log_trans[i * k + j])
-                    arg = prefer(value, best, splat(float(i)), arg)
-                    best = larger(value, best)
-                if t > shortest:
-                    arg = inside(now, zero, last + splat(0.5), arg, splat(float(j)))
-                store_bytes(back, (t * k + j) * LANES, arg)
-            best = best + load(delta, density + j * LANES)
-            store(delta, fresh + j * LANES, best)
-            top = larger(best, top)
-        for j in range(k):
-            value = load(delta, fresh + j * LANES) - top
-            if t > shortest:
-                value = inside(now, last + splat(0.5), infinity, load(delta, j * LANES), value)
-            store(delta, j * LANES, value)
-        gained = gained + inside(now, low, high, top, zero)
-        for lane in range(LANES):
-            if t == table[LOW, lane] - 1:
-                for j in range(k):
-                    edges[0, lane, j] = delta[j * LANES + lane]
-            elif t == table[HIGH, lane] - 1:
-                for j in range(k):
-                    edges[1, lane, j] = delta[j * LANES + lane]
+                going = inside(now, zero, last + half, one, zero)
+                top = climb_step(delta, density, at, log_trans, top, going, back, t * width, k)
+            gained = gained + inside(now, low, high, top, zero)
+            for lane in range(LANES):
+                if t == table[LOW, lane] - 1 or t == table[HIGH, lane] - 1:
+                    store(tops, 0, top)
+                    for j in range(k):
+                        edges[int(t == table[HIGH, lane] - 1), lane, j] = delta[j * LANES + lane] - tops[lane]
     store(total, 0, gained)
 
 
@@ -86,24 +82,45 @@ def climb(
 def descend(
     back: np.ndarray, delta: np.ndarray, k: int, steps: int, table: np.ndarray, path: np.ndarray, ends: np.ndarray
 ) -> None:
-    """Backwards in time: the owned rows' path (n,), and the states just before and at their end (2, 8)."""
+    """Backwards in time: the owned rows' path (n,), and the states just before and at their end (2, 8).
+
+    path holds whole numbers in the bits of float64.
+    """
     state = np.zeros(LANES, np.int64)
     for lane in range(LANES):
         for j in range(1, k):
             if delta[j * LANES + lane] > delta[state[lane] * LANES + lane]:
                 state[lane] = j
-    for t in range(steps - 1, -1, -1):
+    states = np.empty(LANES * LANES)  # of eight steps
+    numbers = states.view(np.int64)
+    bases = np.empty(LANES, np.int64)
+    inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1
+    for lane in range(LANES):
+        inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
+        numbers[lane] = state[lane]
+    now = load(states, 0)
+    for start in range(steps - LANES, -1, -LANES):
+        for t in range(start + LANES - 1, start - 1, -1):
+            store(states, (t - start) * LANES, now)
+            if t > 0 and k <= WRITTEN_OUT:
+                now = descend_step(back, t * LANES, now)
+            elif t > 0:
+                for lane in range(LANES):
+                    state[lane] = back[(t * k + numbers[(t - start) * LANES + lane]) * LANES + lane]
+                now = load(state.view(np.float64), 0)
         for lane in range(LANES):
-            s = state[lane]
-            if t >= table[LOW, lane]:
-                if t < table[HIGH, lane]:
-                    path[table[FIRST_ROW, lane] + t] = s
-                    if t == table[HIGH, lane] - 1:
-                        ends[1, lane] = s
-            elif t == table[LOW, lane] - 1:
-                ends[0, lane] = s
-            if t > 0:
-                state[lane] = back[(t * k + s) * LANES + lane]
+            bases[lane] = table[FIRST_ROW, lane] + start
+        if inner_from <= start and start + LANES <= inner_to:
+            scatter_square(path, bases, 0, states, 0)
+            continue
+        for lane in range(LANES):
+            for t in range(start, start + LANES):
+                if t == table[LOW, lane] - 1:
+                    ends[0, lane] = numbers[(t - start) * LANES + lane]
+                if t == table[HIGH, lane] - 1:
+                    ends[1, lane] = numbers[(t - start) * LANES + lane]
+                if table[LOW, lane] <= t < table[HIGH, lane]:
+                    path[table[FIRST_ROW, lane] + t] = states[(t - start) * LANES + lane]
 
 
 @njit(**_CACHED)
@@ -120,21 +137,19 @@ def run(
     whitening: np.ndarray,
     constant: np.ndarray,
     diagonal: bool,
-    packed: np.ndarray,
     back: np.ndarray,
     path: np.ndarray,
     totals: np.ndarray,
     edges: np.ndarray,
     ends: np.ndarray,
 ) -> None:
-    """Work through the given groups in one thread. packed, back: scratch; the rest has one row per group."""
+    """Work through the given groups in one thread. back: scratch; path: see ``descend``; else one row per group."""
     k = len(constant)
-    delta = np.empty(3 * k * LANES)
+    delta = np.empty(2 * k * LANES)
     for g in groups:
         table = tables[g]
-        pack(X, d, table, steps[g], packed)
         climb(
-            packed, steps[g], table, bounds[g], first[g], log_trans, d, means, whitening, constant, diagonal,
+            X, table, steps[g], bounds[g], first[g], log_trans, d, means, whitening, constant, diagonal,
             delta, back, totals[g], edges[g],
         )  # fmt: skip
         descend(back, delta, k, steps[g], table, path, ends[g])

@@ -57,6 +57,7 @@ def sequence_starts(n_rows: int, lengths: Any) -> np.ndarray:
 def log_density(X: np.ndarray, parameters: HMMParameters) -> np.ndarray:
     """log N(x; state) of every row, (n, K)."""
     X = _rows(X, parameters)
+    _require_finite(X)
     out = np.empty((len(X), parameters.n_states))
     kernel = _hmm_log.log_density if parameters.whitening.ndim == 2 else _hmm_log.log_density_full
     kernel(X, parameters.means, parameters.whitening, parameters.log_normalizer, out)
@@ -186,9 +187,13 @@ def _rows(X: Any, parameters: HMMParameters) -> np.ndarray:
     X = np.ascontiguousarray(X, dtype=np.float64)
     if X.ndim != 2 or X.shape[1] != parameters.n_features or len(X) == 0:
         raise InvalidInput(f"X must have shape (at least 1, {parameters.n_features}); it has {X.shape}.")
+    return X
+
+
+def _require_finite(X: np.ndarray) -> None:
+    """For what comes after the fast kernels, which find no finite likelihood where a row is not finite."""
     if not np.isfinite(X).all():
         raise InvalidInput("X must be finite; it holds NaN or infinity.")
-    return X
 
 
 def _logs(parameters: HMMParameters) -> tuple[np.ndarray, np.ndarray]:

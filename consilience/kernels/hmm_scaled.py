@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from consilience.kernels import _hmm_passes
-from consilience.kernels._hmm_gather import BLOCK
+from consilience.kernels._hmm_emission import BLOCK, HIGH
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_passes import FILTER, GATHER, SMOOTH
+from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
 from consilience.kernels.hmm_threads import in_threads, n_threads, scratch
@@ -62,12 +63,13 @@ class ScaledPass:
             proba, sums, summaries, edges = self._all_groups(segments, parameters, mode)
             if not (summaries[:, 4:] > _LOW_WATER).all():
                 return None
-            if self._agrees(segments, parameters, edges, mode):
-                total, power, opening, closing = (summaries[:, row] for row in range(4))
+            total, power, opening, closing = (summaries[:, row] for row in range(4))
+            with np.errstate(divide="ignore", invalid="ignore"):
                 masses = np.log(closing) - np.log(opening)
-                log_likelihood = float(total.sum() + np.log(2.0) * power.sum() + masses.sum())
-                if not np.isfinite(log_likelihood):
-                    return None
+            log_likelihood = float(total.sum() + np.log(2.0) * power.sum() + masses.sum())
+            if not np.isfinite(log_likelihood):
+                return None
+            if self._agrees(segments, parameters, edges, mode):
                 return log_likelihood, proba, self._totals(segments, sums, parameters.n_states)
             self._overlap *= 4
             self._segments = cut(self._starts, self._overlap)
@@ -90,7 +92,8 @@ class ScaledPass:
         edges = np.zeros((groups, 4, LANES, k))
         parts = shares(segments.steps, n_threads() if len(self._X) * k >= WORTH_THREADS else 1)
         kept = self._lanes(segments, mode)
-        steps = -(-segments.steps // BLOCK) * BLOCK
+        needed = segments.tables[:, HIGH].max(axis=1) if mode == FILTER else segments.steps
+        steps = -(-needed // BLOCK) * BLOCK
         room = (int(steps.max()) + 1) * LANES
         model = (
             transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
@@ -99,7 +102,9 @@ class ScaledPass:
         rows = (segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d)
 
         def work(number: int) -> None:
-            packed, density, alpha = scratch(room * d if kept.packed is None else 0, room * k, room * k)
+            density, alpha, packed = scratch(
+                room * k, room * k, room * d if mode == GATHER and kept.packed is None else 0
+            )
             packed = packed if kept.packed is None else kept.packed
             if mode == GATHER:
                 _hmm_passes.run_gather(
@@ -108,7 +113,7 @@ class ScaledPass:
                 )  # fmt: skip
             else:
                 _hmm_passes.run(
-                    parts[number], steps, *rows, *model, mode == SMOOTH, packed, density, alpha,
+                    parts[number], steps, *rows, *model, mode == SMOOTH, density, alpha,
                     out.reshape(-1), summaries, edges,
                 )  # fmt: skip
 
@@ -136,15 +141,15 @@ class ScaledPass:
         flat = flat / np.maximum(flat.sum(axis=2, keepdims=True), 1e-300)
         pairs = [
             (
-                flat[_hmm_passes.ALPHA_LAST, segments.before] @ parameters.transmat,
-                flat[_hmm_passes.ALPHA_BEFORE, segments.after] @ parameters.transmat,
+                flat[ALPHA_LAST, segments.before] @ parameters.transmat,
+                flat[ALPHA_BEFORE, segments.after] @ parameters.transmat,
             )
         ]
         if mode != FILTER:
             pairs.append(
                 (
-                    flat[_hmm_passes.WEIGHT_AFTER, segments.before] @ parameters.transmat.T,
-                    flat[_hmm_passes.WEIGHT_FIRST, segments.after] @ parameters.transmat.T,
+                    flat[WEIGHT_AFTER, segments.before] @ parameters.transmat.T,
+                    flat[WEIGHT_FIRST, segments.after] @ parameters.transmat.T,
                 )
             )
         return all(bool((np.abs(a - b) <= _AGREE * np.minimum(a, b)).all()) for a, b in pairs)

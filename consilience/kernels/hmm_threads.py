@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 _KEPT_SCRATCH = 1 << 25  # bytes that a thread may keep between calls
+_LINE = 8  # float64 in one cache line: vectors that straddle two cost twice
 _thread = threading.local()
 
 
@@ -32,10 +33,12 @@ def in_threads(work: Callable[[int], None], count: int) -> None:
 
 def scratch(*sizes: int) -> list[np.ndarray]:
     """This thread's own uninitialised float64 arrays, kept for the next call: fresh memory costs more than the work."""
+    sizes = tuple(-(-size // _LINE) * _LINE for size in sizes)
     total = sum(sizes)
     kept = getattr(_thread, "scratch", None)
     if kept is None or len(kept) < total:
-        kept = np.empty(total)
+        kept = np.empty(total + _LINE)
+        kept = kept[-kept.ctypes.data // 8 % _LINE :][:total]
         if kept.nbytes <= _KEPT_SCRATCH:
             _thread.scratch = kept
     parts, at = [], 0

@@ -3,6 +3,7 @@
 import numpy as np
 
 from consilience.kernels import _hmm_viterbi
+from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
@@ -21,7 +22,7 @@ def best_path(X: np.ndarray, starts: np.ndarray, parameters: HMMParameters) -> t
     overlap = FIRST_OVERLAP
     while True:
         segments = cut(starts, overlap)
-        if int(segments.steps.max()) * (9 * parameters.n_states + 8 * parameters.n_features) * LANES > SCRATCH_LIMIT:
+        if int(segments.steps.max()) * parameters.n_states * LANES > SCRATCH_LIMIT:
             return None
         path, totals, edges, ends = _all_groups(X, segments, parameters)
         log_probability = float(totals.sum())
@@ -39,23 +40,23 @@ def _all_groups(
     with np.errstate(divide="ignore"):
         log_start, log_trans = np.log(parameters.startprob), np.log(parameters.transmat).ravel()
     first = np.where(segments.opening[:, None, :], log_start[:, None], 0.0).reshape(groups, -1)
-    path = np.empty(len(X), np.int64)
+    path = np.empty(len(X))
     totals = np.zeros((groups, LANES))
     edges = np.zeros((groups, 2, LANES, k))
     ends = np.zeros((groups, 2, LANES), np.int64)
     parts = shares(segments.steps, n_threads() if len(X) * k >= WORTH_THREADS else 1)
-    steps = int(segments.steps.max())
+    steps = -(-segments.steps // BLOCK) * BLOCK
 
     def work(number: int) -> None:
-        packed, back = scratch(steps * d * LANES, steps * k)
+        (back,) = scratch(int(steps.max()) * k)
         _hmm_viterbi.run(
-            parts[number], segments.steps, segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
+            parts[number], steps, segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
             parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer,
-            parameters.whitening.ndim == 2, packed, back.view(np.uint8), path, totals, edges, ends,
+            parameters.whitening.ndim == 2, back.view(np.uint8), path, totals, edges, ends,
         )  # fmt: skip
 
     in_threads(work, len(parts))
-    return path, np.where(segments.tables[:, 2] < segments.tables[:, 3], totals, 0.0), edges, ends
+    return path.view(np.int64), np.where(segments.tables[:, 2] < segments.tables[:, 3], totals, 0.0), edges, ends
 
 
 def _agrees(segments: Segments, edges: np.ndarray, ends: np.ndarray) -> bool:

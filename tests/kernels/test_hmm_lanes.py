@@ -9,6 +9,7 @@ from consilience.kernels._hmm_lanes import LANES
 
 _exp, _load, _store, _larger, _smaller = lanes.exp, lanes.load, lanes.store, lanes.larger, lanes.smaller
 _shrink, _exponent, _inside, _prefer = lanes.shrink, lanes.exponent, lanes.inside, lanes.prefer
+_gather_square, _scatter_square, _select = lanes.gather_square, lanes.scatter_square, lanes.select
 _splat, _collect, _spill, _store_bytes = lanes.splat, lanes.collect, lanes.spill, lanes.store_bytes
 
 
@@ -34,6 +35,36 @@ def apply_all(a, b, bases, out, small):
     _store(out, 80, _collect(a, bases, 1))
     _spill(out, bases, 88, y)
     _store_bytes(small, 0, _splat(7.0))
+
+
+@njit
+def square(rows, bases, offset, packed, back):
+    _gather_square(rows, bases, offset, packed, 8)
+    _scatter_square(back, bases, offset, packed, 8)
+
+
+@njit
+def choose(mask, a, b, out):
+    _store(out, 0, _select(_load(mask, 0), _load(a, 0), _load(b, 0)))
+
+
+def test_squares_go_from_rows_to_lanes_and_back():
+    rng = np.random.default_rng(0)
+    rows, bases = rng.standard_normal(200), rng.permutation(np.arange(0, 160, 20))
+    packed, back = np.zeros(80), np.zeros(200)
+    square(rows, bases, 3, packed, back)
+    np.testing.assert_array_equal(
+        packed[8:72].reshape(8, 8), [[rows[base + 3 + i] for base in bases] for i in range(8)]
+    )
+    assert (packed[:8] == 0).all() and (packed[72:] == 0).all()
+    taken = (np.arange(200) % 20 >= 3) & (np.arange(200) % 20 < 11) & (np.arange(200) < 160)
+    np.testing.assert_array_equal(back, np.where(taken, rows, 0.0))
+
+
+def test_select_takes_lanes_whose_mask_is_not_zero():
+    out = np.empty(8)
+    choose(np.array([0.0, 1.0, -1.0, 0.0, np.nan, 1e-300, -0.0, 2.0]), np.arange(8.0), -np.arange(8.0), out)
+    np.testing.assert_array_equal(out, [0, 1, 2, -3, 4, 5, -6, 7])
 
 
 def test_exp_is_exact_to_two_units_in_the_last_place():

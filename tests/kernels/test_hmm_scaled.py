@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import config
 
+from consilience.base import InvalidInput
 from consilience.kernels import _hmm_log, hmm, hmm_scaled, hmm_segments, hmm_viterbi
 from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, HMMParameters
 from consilience.kernels.hmm_scaled import FILTER, SMOOTH, ScaledPass
@@ -77,6 +78,21 @@ def test_ragged_sequences(k, d, lengths, stay, covariance_type, seed):
     agree(rows(sum(lengths), d, seed), p, np.concatenate([[0], np.cumsum(lengths)]))
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_ties_go_to_the_lower_state(k):
+    """Equal states: whatever is written out or looped over, the path is the lowest of the best ones."""
+    p = HMMParameters.checked(np.full(k, 1 / k), np.full((k, k), 1 / k), np.zeros((k, 1)), np.ones(k), "spherical")
+    _, states = hmm.viterbi(rows(100, 1), p)
+    np.testing.assert_array_equal(states, 0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_every_number_of_states(k, covariance_type):
+    """Three uneven sequences, so that lanes end at different steps of a block."""
+    agree(rows(530, 2), sticky(k, 2, 0.9, covariance_type), np.array([0, 250, 500, 530]))
+
+
 @pytest.mark.skipif(not JIT, reason="long")
 @pytest.mark.parametrize("stay", [0.999, 0.99999, 1 - 1e-9])
 def test_a_memory_longer_than_the_overlap_is_noticed(stay):
@@ -131,6 +147,21 @@ def test_input_layouts(kind):
         "integers": X.astype(np.int64),
     }[kind]
     np.testing.assert_array_equal(hmm.forward_filter(other, p)[0], hmm.forward_filter(X, p)[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 7, 299])
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_a_row_that_is_not_finite_is_refused_wherever_it_is(bad, row, k):
+    """The fast kernels do not look for it; their likelihood must."""
+    p = sticky(k, 2, 0.9)
+    X = rows(300, 2)
+    X[row, 1] = bad
+    for infer in (hmm.forward_filter, hmm.forward_backward, hmm.viterbi):
+        with pytest.raises(InvalidInput, match="finite"):
+            infer(X, p)
+    with pytest.raises(InvalidInput, match="finite"):
+        hmm.Expectation(X, np.array([0, len(X)])).step(p)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-12, 1e5, 1e150])
