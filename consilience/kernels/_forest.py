@@ -32,7 +32,7 @@ def check_trees(
     for t in range(n_trees):
         if start[t + 1] <= start[t] or start[t + 1] > n_nodes:
             return BAD_START, t
-        if output[t] < 0 or output[t] + value.shape[1] > n_outputs:
+        if output[t] < 0 or output[t] > n_outputs - value.shape[1]:
             return BAD_OUTPUT, t
     level = np.full(n_nodes, -1, np.int32)
     for t in range(n_trees):

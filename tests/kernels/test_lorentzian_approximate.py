@@ -54,6 +54,8 @@ def test_bad_recall_is_named(recall):
 @pytest.fixture(scope="module")
 def data():
     pytest.importorskip("usearch")
+    if config.DISABLE_JIT:
+        pytest.skip("usearch calls the metric as a compiled C function")
     rows = walk(3200)
     return rows[:3000], rows[3000:]
 
