@@ -14,6 +14,7 @@ Files = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Reason = Annotated[str, typer.Option("--reason", help="why, for the record")]
 Who = Annotated[str | None, typer.Option("--who", help="who, for the record; the system's user by default")]
+Evidence = Annotated[str | None, typer.Option("--evidence", help="what it rests on, such as a report's path or URL")]
 Reference = Annotated[str, typer.Argument(help="name, name==1.0.0 or name@production")]
 
 
@@ -92,10 +93,10 @@ def show_command(
     store = open_registry(registry, artifacts)
     version = store.show(ref)
     history = [event for event in store.history(version.name) if event.number == version.number]
+    facts = version.to_dict() | {"signatures": store.signatures(ref)}
     if as_json:
-        print_json(version.to_dict() | {"history": [vars(event) for event in history]})
+        print_json(facts | {"history": [vars(event) for event in history]})
         return
-    facts = version.to_dict()
     facts["changelog"] = "\n".join(version.changelog)
     facts["size"] = _size(facts.pop("bytes"))
     _print_table(
@@ -150,13 +151,15 @@ def stage_command(
     stage: Annotated[str, typer.Argument(help="development, staging, production, deprecated or archived")],
     reason: Reason,
     who: Who = None,
+    evidence: Evidence = None,
     override: Annotated[str | None, typer.Option(help="why a version whose gates failed goes on all the same")] = None,
     registry: Where = "registry",
     artifacts: Files = None,
     as_json: AsJson = False,
 ) -> None:
     """Move a version to another stage; no pointer moves."""
-    version = open_registry(registry, artifacts).stage(ref, stage, reason=reason, who=who, override=override)
+    store = open_registry(registry, artifacts)
+    version = store.stage(ref, stage, reason=reason, who=who, evidence=evidence, override=override)
     _print_moved(version, as_json)
 
 
@@ -167,6 +170,7 @@ def promote_command(
     ] = "production",
     reason: Reason = "",
     who: Who = None,
+    evidence: Evidence = None,
     override: Annotated[str | None, typer.Option(help="why a version whose gates failed goes on all the same")] = None,
     expected: Annotated[str | None, typer.Option(help="the version that the pointer must be at now")] = None,
     registry: Where = "registry",
@@ -174,8 +178,8 @@ def promote_command(
     as_json: AsJson = False,
 ) -> None:
     """Put a version into production, or to another stage or pointer."""
-    store = open_registry(registry, artifacts)
-    _print_moved(store.promote(ref, to, reason=reason, who=who, override=override, expected=expected), as_json)
+    record = {"reason": reason, "who": who, "evidence": evidence, "override": override, "expected": expected}
+    _print_moved(open_registry(registry, artifacts).promote(ref, to, **record), as_json)
 
 
 def rollback_command(
@@ -197,7 +201,7 @@ def verify_command(
     artifacts: Files = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every stored file against its digest; exit status 1 if anything is damaged."""
+    """Check every stored file against its digest, and every signature; exit status 1 if anything is wrong."""
     store = open_registry(registry, artifacts)
     found = store.verify(ref)
     if as_json:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from consilience.base import State
 from consilience.registry import durable
 from consilience.registry.artifacts import LocalArtifacts
-from consilience.registry.errors import DamagedArtifact, RegistryError
+from consilience.registry.errors import DamagedArtifact, Refused, RegistryError
 from consilience.registry.manifest import LIMITS, parse_json
 from consilience.registry.names import check_digest
 from consilience.registry.signing import is_valid
@@ -39,6 +39,18 @@ class Bundle:
     record: dict[str, Any]
     native: dict[str, bytes]
     signers: tuple[str, ...]
+
+    def check_signed(self, wanted: Collection[str]) -> None:
+        """Refuse a bundle that none of the wanted keys has signed; without any wanted, all are taken."""
+        if wanted and not set(wanted) & set(self.signers):
+            keys = ", ".join(f"{key[:12]}…" for key in sorted(wanted))
+            raise Refused(f"The bundle of {self.record['name']!r:.80} has no valid signature by a trusted key ({keys}).")
+
+    def facts(self) -> dict[str, Any]:
+        """What was recorded of the model, with where it comes from, as arguments of ``Registry.publish``."""
+        origin = {part: self.record[part] for part in ("name", "number", "digest", "created", "created_by")}
+        own = {part: self.record[part] for part in ("contract", "metrics", "verdicts")}
+        return own | {"lineage": self.record["lineage"] | {"imported": origin}}
 
 
 def write(

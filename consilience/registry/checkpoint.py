@@ -205,7 +205,7 @@ def _unsynced() -> Any:
                 info.ts_context = context
             return await super().serialize(values, infos, args)
 
-    return Unsynced(deepcopy_host_arrays=False)  # nobody changes an array before the save returns
+    return Unsynced()
 
 
 @contextlib.contextmanager

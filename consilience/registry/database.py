@@ -90,12 +90,12 @@ class Database:
         with self._explained("Opening the registry"), self._turn(), self._begin(writing=True) as connection:
             if not self.sqlite:  # two processes that create the tables at once
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305103)"))
-            schema.prepare(connection, self.where)
+            schema.prepare(connection, self.where, create=True)
 
     def check(self) -> None:
-        """Refuse a database of another release, writing nothing."""
+        """Refuse an empty database, or one of another release, writing nothing."""
         with self.reading() as connection:
-            schema.prepare(connection, self.where)
+            schema.prepare(connection, self.where, create=False)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -6,13 +6,16 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from consilience.base import State
 from consilience.base.state import canonical_json
+from consilience.registry.errors import RegistryError
 from consilience.registry.numbering import recipe
+from consilience.registry.version import Version
 
 _PACKAGES = (
     *(
@@ -50,6 +53,24 @@ def complete(given: dict[str, Any] | None, state: State, digests: list[str]) -> 
 def members(state: State) -> dict[str, str]:
     """Name to content digest of each member of an ensemble."""
     return {name: child.digest() for name, child in state.children.items()}
+
+
+def with_ancestors(version: Version, show: Callable[[str], Version]) -> dict[str, Any]:
+    """A version's lineage, and under ``ancestors`` those of its parents and theirs; None for one that is elsewhere."""
+    ancestors: dict[str, Any] = {}
+    wanted = list(version.lineage.get("parents") or [])
+    while wanted:
+        parent = str(wanted.pop(0))
+        if parent in ancestors:
+            continue
+        try:
+            found = show(parent)
+        except RegistryError:
+            ancestors[parent] = None
+            continue
+        ancestors[parent] = found.lineage
+        wanted += found.lineage.get("parents") or []
+    return {"version": version.ref, "digest": version.digest, **version.lineage, "ancestors": ancestors}
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from consilience.registry.errors import Refused
+from consilience.registry.errors import Refused, VersionNotFound
 
 VERSION = 1
 
@@ -104,17 +104,20 @@ signatures = sa.Table(
 )
 
 
-def prepare(connection: sa.Connection, where: str) -> None:
-    """Create the tables in an empty database; refuse one of another schema version.
+def prepare(connection: sa.Connection, where: str, *, create: bool) -> None:
+    """Create the tables in an empty database, if wanted; refuse one of another schema version.
 
     Raises
     ------
+    VersionNotFound : the database is empty, and no tables are to be created.
     Refused : the database is newer (update consilience) or older (run ``consilience migrate``).
     """
     inspector = sa.inspect(connection)
     if not inspector.has_table("meta"):
         if inspector.has_table("versions") or inspector.has_table("events"):
             raise Refused(f"{where} holds tables that are not a registry's; give another database.")
+        if not create:
+            raise VersionNotFound(f"There is no registry in {where}; `consilience train` makes one.")
         tables.create_all(connection)
         connection.execute(meta.insert().values(key="schema", value=str(VERSION)))
         return

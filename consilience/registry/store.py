@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from consilience.base import ConsilienceError, State, invalid, restore
-from consilience.registry import bundle, clock, comparing, durable, publishing, retention, signing, stages
+from consilience.registry import bundle, clock, comparing, durable, lineage, publishing, retention, signing, stages
 from consilience.registry.artifacts import LocalArtifacts
 from consilience.registry.database import Database
-from consilience.registry.errors import Refused, RegistryError, VersionNotFound
+from consilience.registry.errors import RegistryError, VersionNotFound
 from consilience.registry.metadata import Event, Metadata
 from consilience.registry.names import check_name, parse_ref
 from consilience.registry.policies import Policy
@@ -65,12 +65,13 @@ class Registry:
             with durable.storage("Making the registry"):
                 durable.make_folder(file.parent)
         self.artifacts = self._open_artifacts(artifacts)
-        if read_only:
+        if read_only or not create:
             self.database.check()
         else:
+            self.database.prepare()
+        if not read_only:
             with durable.storage("Opening the registry"):
                 self.artifacts.create()
-            self.database.prepare()
 
     def _open_artifacts(self, given: str | Path | None) -> LocalArtifacts:
         if given is None:
@@ -183,21 +184,7 @@ class Registry:
 
     def lineage(self, ref: str) -> dict[str, Any]:
         """Where a version comes from; the lineages of its parents (versions of this registry) under ``ancestors``."""
-        version = self.show(ref)
-        ancestors: dict[str, Any] = {}
-        wanted = list(version.lineage.get("parents") or [])
-        while wanted:
-            parent = str(wanted.pop(0))
-            if parent in ancestors:
-                continue
-            try:
-                found = self.show(parent)
-            except RegistryError:
-                ancestors[parent] = None  # a parent elsewhere
-                continue
-            ancestors[parent] = found.lineage
-            wanted += found.lineage.get("parents") or []
-        return {"version": version.ref, "digest": version.digest, **version.lineage, "ancestors": ancestors}
+        return lineage.with_ancestors(self.show(ref), self.show)
 
     def diff(self, old: str, new: str) -> dict[str, list[comparing.Difference]]:
         """What differs between two versions: contract, config, features, metrics, data, code, members, size."""
@@ -212,15 +199,18 @@ class Registry:
         return comparing.search(self.versions(name), **conditions)
 
     def verify(self, ref: str | None = None) -> list[str]:
-        """Check every file of one version, or of all; gives one sentence per finding, none when all is well."""
+        """Check every file and signature of one version, or of all; one sentence per finding, none when all is well."""
         found = []
         for version in self.versions() if ref is None else [self.show(ref)]:
             if version.retired:
                 continue
             try:
                 self.state(version.ref)
+                wrong = [key for key, valid in self.signatures(version.ref).items() if not valid]
             except ConsilienceError as error:
                 found.append(f"{version.ref}: {error}")
+            else:
+                found += [f"{version.ref}: it is not what the key {key} signed." for key in wrong]
         return found
 
     # -- moving ------------------------------------------------------------------------------------------------
@@ -351,22 +341,8 @@ class Registry:
         found = bundle.read(Path(path), self.artifacts)
         with self.database.reading() as connection:
             trusted = self.trusted or signing.read_trusted(Metadata(connection).setting("trusted"))
-        wanted = [signed_by] if signed_by else trusted
-        if wanted and not set(wanted) & set(found.signers):
-            raise Refused(
-                f"{path} has no valid signature by {'that key' if signed_by else 'a key that is trusted here'}."
-            )
-        record = found.record
-        origin = {part: record[part] for part in ("name", "number", "digest", "created", "created_by")}
-        return self.publish(
-            name or record["name"],
-            found.state,
-            contract=record["contract"],
-            lineage=record["lineage"] | {"imported": origin},
-            metrics=record["metrics"],
-            verdicts=record["verdicts"],
-            native=found.native,
-        )
+        found.check_signed([signed_by] if signed_by else trusted)
+        return self.publish(name or found.record["name"], found.state, native=found.native, **found.facts())
 
     # -- keeping and clearing ----------------------------------------------------------------------------------
 

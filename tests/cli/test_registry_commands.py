@@ -51,7 +51,10 @@ def test_show_diff_lineage(where):
 
 def test_promote_rollback_stage(where):
     assert run_json(where, "promote", "spx==1.0.0", "--reason", "x")["pointers"] == ["production"]
-    assert run_json(where, "stage", "spx==1.1.0", "staging", "--reason", "x")["stage"] == "staging"
+    assert (
+        run_json(where, "stage", "spx==1.1.0", "staging", "--reason", "x", "--evidence", "r.html")["stage"] == "staging"
+    )
+    assert run_json(where, "show", "spx==1.1.0")["history"][-1]["data"]["evidence"] == "r.html"
     result = CliRunner().invoke(app, ["promote", "spx==1.1.0", "--reason", "x", "--registry", where])
     assert isinstance(result.exception, ConsilienceError) and "--override" in str(result.exception)
     run(where, "promote", "spx==1.1.0", "--reason", "x", "--override", "paper account")
@@ -91,6 +94,7 @@ def test_gc_says_what_it_would_do_and_does_it_with_apply(where):
 def test_export_sign_and_import(where, tmp_path):
     public = run(where, "sign", "--new-key", str(tmp_path / "key")).strip()
     assert run(where, "sign", "spx", "--key", str(tmp_path / "key")).strip() == public
+    assert run_json(where, "show", "spx")["signatures"] == {public: True}
     run(where, "export", "spx", str(tmp_path / "spx.bundle"))
     elsewhere = str(tmp_path / "elsewhere")
     arguments = ["import", str(tmp_path / "spx.bundle"), "--name", "taken", "--signed-by", public]

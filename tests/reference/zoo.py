@@ -24,6 +24,8 @@ ENSEMBLES = (
     "StackingRegressor",
     "FusionClassifier",
     "FusionRegressor",
+    "RegimeSpecialistClassifier",
+    "RegimeSpecialistRegressor",
 )
 SINGLE = tuple(kind for kind in CATALOG if kind not in ENSEMBLES)
 PREDICTORS = tuple(kind for kind in CATALOG if kind != "RegimeFeatures")
@@ -41,7 +43,7 @@ def fitted(kind: str) -> Any:
     target = y - 0.5 + 0.1 * X["f2"].to_numpy() if kind.endswith("Regressor") else y
     if kind in ENSEMBLES:
         return _ensemble(kind).fit(X, target)
-    model = _new(kind)
+    model = new(kind)
     return model.fit(X) if kind in ("GaussianHMM", "RegimeFeatures") else model.fit(X, target)
 
 
@@ -53,7 +55,8 @@ def outputs(kind: str, model: Any, X: pd.DataFrame) -> np.ndarray:
     raise AssertionError(f"{kind} predicts nothing")
 
 
-def _new(kind: str) -> Any:
+def new(kind: str) -> Any:
+    """An unfitted predictor of that class, small."""
     family = kind.removesuffix("Classifier").removesuffix("Regressor")
     return predictor_class(kind)(**_SMALL.get(family, {}))
 
@@ -63,10 +66,10 @@ def _ensemble(kind: str) -> Any:
 
     end = "Regressor" if kind.endswith("Regressor") else "Classifier"
     linear = "RidgeRegressor" if end == "Regressor" else "LogisticClassifier"
-    members = [("linear", _new(linear)), ("forest", _new(f"RandomForest{end}")), ("lstm", _new(f"LSTM{end}"))]
+    members = [("linear", new(linear)), ("forest", new(f"RandomForest{end}")), ("lstm", new(f"LSTM{end}"))]
     if kind.startswith("Voting"):
         return predictor_class(kind)(members)
     folds = PurgedWalkForward(n_splits=3, label_horizon=1)
     if kind.startswith("Fusion"):
-        return predictor_class(kind)([("lstm", _new(f"LSTM{end}"))], _new(f"LightGBM{end}"), folds, fusion="gated")
+        return predictor_class(kind)([("lstm", new(f"LSTM{end}"))], new(f"LightGBM{end}"), folds, fusion="gated")
     return predictor_class(kind)(members, folds)

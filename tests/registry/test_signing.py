@@ -51,6 +51,17 @@ def test_whatever_is_changed_after_signing_is_noticed(local, key):
             connection.execute(versions.update().where(versions.c.patch == new.key.patch).values(before))
 
 
+def test_verify_names_a_signature_that_no_longer_fits(local, key):
+    path, public = key
+    local.publish("spx", logistic(), metrics={"auc": 0.5})
+    local.sign("spx", path)
+    assert local.verify() == []
+    with local.database.writing() as connection:
+        connection.execute(versions.update().values(record=sa.func.replace(versions.c.record, "0.5", "0.9")))
+    assert local.signatures("spx") == {public: False}
+    assert len(local.verify()) == 1 and public in local.verify("spx")[0], "though no signature is required here"
+
+
 def test_a_signature_does_not_carry_over_to_another_number(local, key):
     path, public = key
     local.publish("spx", logistic(0))

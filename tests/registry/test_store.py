@@ -80,6 +80,18 @@ def test_opening_a_registry_that_is_not_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_database_is_no_registry_until_one_is_wanted(location, tmp_path):
+    url, artifacts = location
+    if "://" not in url:
+        (tmp_path / "registry").mkdir()
+        (tmp_path / "registry" / "registry.db").touch()
+    for options in ({"create": False}, {"read_only": True}):
+        with pytest.raises(VersionNotFound, match="no registry"):
+            Registry(url, artifacts=artifacts, **options)
+    with Registry(url, artifacts=artifacts), Registry(url, artifacts=artifacts, create=False) as opened:
+        assert opened.versions() == []
+
+
 @pytest.mark.parametrize("bad", [{"contract": {"x": float("nan")}}, {"metrics": {"x": object()}}, {"number": "latest"}])
 def test_bad_arguments_write_nothing(local, bad):
     with pytest.raises(InvalidInput):
