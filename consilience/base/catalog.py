@@ -42,6 +42,8 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
         "StackingRegressor",
         "FusionClassifier",
         "FusionRegressor",
+        "RegimeSpecialistClassifier",
+        "RegimeSpecialistRegressor",
     ),
 }
 

@@ -11,6 +11,7 @@ from consilience.ensemble.failures import DegradedWarning, QuorumNotMet
 from consilience.ensemble.fusion import FusionClassifier, FusionRegressor
 from consilience.ensemble.importance import permutation_importance
 from consilience.ensemble.online_weights import OnlineWeights
+from consilience.ensemble.specialists import RegimeSpecialistClassifier, RegimeSpecialistRegressor
 from consilience.ensemble.stacking import StackingClassifier, StackingRegressor
 from consilience.ensemble.voting import VotingClassifier, VotingRegressor
 
@@ -22,6 +23,8 @@ __all__ = [
     "FusionRegressor",
     "OnlineWeights",
     "QuorumNotMet",
+    "RegimeSpecialistClassifier",
+    "RegimeSpecialistRegressor",
     "StackingClassifier",
     "StackingRegressor",
     "VotingClassifier",

@@ -1,7 +1,7 @@
 """A fitted combination of all members, and of whichever of them answer: each from the stored out-of-fold
 predictions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -9,6 +9,8 @@ from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.failures import Answers, needed, require_quorum, warn_left_out
 from consilience.ensemble.pool import Pool
 from consilience.ensemble.shrinkage import fit_pool
+
+FitPool = Callable[[Evidence], Pool]
 
 
 class Combination:
@@ -19,14 +21,15 @@ class Combination:
     table : the out-of-fold predictions that every pool is fitted on.
     pool : the pool of all members.
     quorum : members that must answer (see ``failures.needed``).
+    fit : makes the pool of a table of some of the members.
     owner : the ensemble's name, for messages.
 
     The pool of a subset is fitted when it is first needed (some tens of milliseconds) and kept; ``prepare`` does so in
     advance. No member is fitted again.
     """
 
-    def __init__(self, table: Evidence, pool: Pool, quorum: float | int, owner: str):
-        self.table, self.pool, self.owner = table, pool, owner
+    def __init__(self, table: Evidence, pool: Pool, quorum: float | int, owner: str, fit: FitPool = fit_pool):
+        self.table, self.pool, self.owner, self.fit = table, pool, owner, fit
         self.required = needed(quorum, len(table.names), owner)
         self._pools: dict[tuple[int, ...], Pool] = {tuple(range(len(table.names))): pool}
 
@@ -34,7 +37,7 @@ class Combination:
         """The pool of the members at these positions."""
         found = self._pools.get(present)
         if found is None:
-            found = self._pools[present] = fit_pool(self.table.members(np.array(present)))
+            found = self._pools[present] = self.fit(self.table.members(np.array(present)))
         return found
 
     def prepare(self, n_lost: int = 1) -> None:

@@ -48,6 +48,12 @@ class Evidence:
         """The same rows with some of the members only."""
         return replace(self, names=tuple(self.names[p] for p in positions), outputs=self.outputs[positions])
 
+    def only(self, positions: np.ndarray) -> "Evidence":
+        """Some of the rows, all members."""
+        by_row = ("target", "rows", "fold", "begin", "end", "weight", "regimes")
+        parts = {name: getattr(self, name)[positions] for name in by_row}
+        return replace(self, outputs=self.outputs[:, positions], **parts)
+
     def known_before(self, start: int) -> np.ndarray:
         """Mask of the rows whose label was known before ``start``: what may be learnt from at that time."""
         before: np.ndarray = self.end < start

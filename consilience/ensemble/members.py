@@ -16,6 +16,8 @@ from sklearn.utils.metaestimators import _BaseComposition
 
 from consilience.base import InvalidState, State, invalid, take
 from consilience.ensemble.deadline import within
+from consilience.ensemble.diversity import leaders
+from consilience.ensemble.evidence import gather
 from consilience.ensemble.importance import weighted_importances
 from consilience.evaluation.folds import tail_of
 from consilience.evaluation.label_intervals import LabelIntervals
@@ -32,6 +34,7 @@ class MembersMixin(_BaseComposition):
     members_: dict[str, Any]
     validation_fraction: float
     fit_budget: float | None
+    max_correlation: float | None
     n_features_in_: int
     weights_: Any
 
@@ -104,6 +107,25 @@ class MembersMixin(_BaseComposition):
         if errors and not fitted:
             raise errors[0]
         return fitted, reasons
+
+    def _diverse(
+        self,
+        tables: dict[str, OutOfFold],
+        target: np.ndarray,
+        intervals: LabelIntervals,
+        weight: np.ndarray | None,
+    ) -> tuple[dict[str, OutOfFold], dict[str, str]]:
+        """The members to keep by ``max_correlation``, and whom each of the others follows."""
+        limit = self.max_correlation
+        if limit is None:
+            return tables, {}
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0.0 < limit <= 1.0:
+            raise invalid("max_correlation", type(self).__name__, "a correlation in (0, 1], or None", limit)
+        table = gather(tables, target, intervals, weight, len(getattr(self, "classes_", ())))
+        leader = leaders(table, limit)
+        names = table.names
+        redundant = {names[i]: names[int(j)] for i, j in enumerate(leader) if i != j}
+        return {name: found for name, found in tables.items() if name not in redundant}, redundant
 
     # -- state -------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,17 @@ from scipy.optimize import nnls
 from consilience.ensemble.combine import evidence, softmax
 
 
+class _ByRegime:
+    """Reading the regimes of rows as the pool wants them."""
+
+    hard: bool
+
+    def _regimes(self, regimes: np.ndarray | None) -> np.ndarray | None:
+        return hardened(regimes) if self.hard and regimes is not None else regimes
+
+
 @dataclass(frozen=True)
-class LogOddsPool:
+class LogOddsPool(_ByRegime):
     """Probabilities whose log-odds are the base rate's plus a weighted sum of the members' centred evidence.
 
     With all weights zero it says the base rate. A member's evidence is centred on its own out-of-fold mean, so that a
@@ -22,11 +31,13 @@ class LogOddsPool:
     centre : (n_members, n_classes) mean evidence of each member.
     weights : (n_regimes, n_members); one row where regimes play no part. A row's weights are the mean over
         regimes, by the filtered probabilities.
+    hard : take the weights of the most probable regime instead of their mean.
     """
 
     base: np.ndarray
     centre: np.ndarray
     weights: np.ndarray
+    hard: bool = False
 
     def logits(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> np.ndarray:
         """(n, n_classes) unnormalised log-probabilities.
@@ -37,7 +48,7 @@ class LogOddsPool:
             regime.
         """
         moved = evidence(outputs, self.base) - self.centre[:, None, :]
-        pooled = row_sums(self.weights, moved, regimes)
+        pooled = row_sums(self.weights, moved, self._regimes(regimes))
         pooled += np.log(self.base)
         return pooled
 
@@ -51,34 +62,44 @@ class LogOddsPool:
         The base's plus the sum over members is the log-odds of the prediction.
         """
         moved = evidence(outputs, self.base) - self.centre[:, None, :]
-        moved = moved * row_weights(self.weights, moved.shape[1], regimes)[:, :, None]
+        moved = moved * row_weights(self.weights, moved.shape[1], self._regimes(regimes))[:, :, None]
         return moved[:, :, 1:] - moved[:, :, :1], np.log(self.base[1:] / self.base[0])
 
 
 @dataclass(frozen=True)
-class LinearPool:
+class LinearPool(_ByRegime):
     """Values: the mean of the target plus a weighted sum of the members' centred predictions.
 
     Attributes
     ----------
-    base : () mean of the target. centre : (n_members,). weights : (n_regimes, n_members).
+    base : () mean of the target. centre : (n_members,). weights : (n_regimes, n_members). hard : as above.
     """
 
     base: np.ndarray
     centre: np.ndarray
     weights: np.ndarray
+    hard: bool = False
 
     def combine(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> np.ndarray:
         """(n,) from the members' values (n_members, n)."""
-        return self.base + row_sums(self.weights, outputs - self.centre[:, None], regimes)
+        return self.base + row_sums(self.weights, outputs - self.centre[:, None], self._regimes(regimes))
 
     def contributions(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per member (n_members, n), and the base; together they sum to the prediction."""
         moved = outputs - self.centre[:, None]
-        return row_weights(self.weights, moved.shape[1], regimes) * moved, self.base
+        return row_weights(self.weights, moved.shape[1], self._regimes(regimes)) * moved, self.base
 
 
 Pool = LogOddsPool | LinearPool
+
+
+def hardened(regimes: np.ndarray) -> np.ndarray:
+    """(n, n_regimes) with 1 at each row's most probable regime.
+
+    >>> hardened(np.array([[0.4, 0.6]]))
+    array([[0., 1.]])
+    """
+    return np.eye(regimes.shape[1])[regimes.argmax(axis=1)]
 
 
 def row_weights(weights: np.ndarray, n_rows: int, regimes: np.ndarray | None) -> np.ndarray:

@@ -17,6 +17,7 @@ from consilience.ensemble.newest import NewestRows
 from consilience.ensemble.own_record import own_record, said_by_pools
 from consilience.ensemble.pool import Pool
 from consilience.ensemble.regimes import filtered, regimes_out_of_fold
+from consilience.ensemble.selection import fit_specialists, said_by_specialists
 from consilience.ensemble.shrinkage import fit_pool, walk_forward
 from consilience.ensemble.splitters import restore_splitter, splitter_spec
 from consilience.ensemble.stored import evidence_arrays, pool_arrays, read_evidence, read_pool, read_scores
@@ -34,6 +35,9 @@ class StackBase(MembersMixin):
     regimes: Any
     final_estimator: Any
     passthrough: bool
+    selection: str
+    max_correlation: float | None
+    redundant_: dict[str, str]
     final_: FinalEstimator | None
     n_jobs: int
     quorum: float | int
@@ -66,9 +70,14 @@ class StackBase(MembersMixin):
         if len(X) < 2:
             raise InvalidInput(f"{type(self).__name__} cannot be fitted on 1 sample; folds need a past and a future.")
         named, owner = self._named_members(), type(self).__name__
+        if self.selection not in ("weights", "specialist"):
+            raise invalid("selection", owner, "'weights' or 'specialist'", self.selection)
+        if self.selection == "specialist" and self.final_estimator is not None:
+            raise invalid("selection", owner, "'weights' where there is a final_estimator", self.selection)
         required = needed(self.quorum, len(named), owner)
         intervals = self._intervals(X, label_end)
         tables, reasons = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
+        tables, self.redundant_ = self._diverse(tables, target, intervals, sample_weight)
         members, late = self._refit_all(
             {name: named[name] for name in tables},
             X,
@@ -81,14 +90,17 @@ class StackBase(MembersMixin):
         )
         self.failures_ = reasons | late
         if self.failures_:
-            require_quorum(len(members), required, self.failures_, len(named))
+            require_quorum(len(members) + len(self.redundant_), required, self.failures_, len(named))
             warn_left_out(owner, self.failures_)
         self.members_, self.out_of_fold_ = members, {name: tables[name] for name in members}
         regimes = self._fit_regimes(X, labels, label_end)
         self.evidence_ = gather(self.out_of_fold_, target, intervals, sample_weight, self._n_classes(), regimes)
-        walk = walk_forward(self.evidence_)
-        self.combination_ = Combination(self.evidence_, fit_pool(self.evidence_, walk), self.quorum, owner)
-        said = said_by_pools(self.evidence_, walk)
+        if self.selection == "specialist":
+            pool, said = fit_specialists(self.evidence_), said_by_specialists(self.evidence_)
+        else:
+            walk = walk_forward(self.evidence_)
+            pool, said = fit_pool(self.evidence_, walk), said_by_pools(self.evidence_, walk)
+        self.combination_ = self._combination(pool)
         self.final_ = None
         if self.final_estimator is not None:
             passed = _matrix(X)[self.evidence_.rows] if self.passthrough else None
@@ -130,6 +142,10 @@ class StackBase(MembersMixin):
             warn_left_out(f"{type(self).__name__}.refit_members", reasons)
         self.members_ = {**self.members_, **fitted}
         return self
+
+    def _combination(self, pool: Pool) -> Combination:
+        fit = fit_specialists if self.selection == "specialist" else fit_pool
+        return Combination(self.evidence_, pool, self.quorum, type(self).__name__, fit)
 
     def _intervals(self, X: Any, label_end: Any) -> LabelIntervals:
         return label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
@@ -286,8 +302,8 @@ class StackBase(MembersMixin):
         if self.final_estimator is not None:
             final_pool = read_pool(arrays, 1, n_classes, prefix="final")
             self.final_ = FinalEstimator(children[_FINAL], final_pool, self.evidence_.outputs.mean(axis=1))
-        pool = read_pool(arrays, len(names), n_classes, n_regimes)
-        self.combination_ = Combination(self.evidence_, pool, self.quorum, type(self).__name__)
+        pool = read_pool(arrays, len(names), n_classes, n_regimes, hard=self.selection == "specialist")
+        self.combination_ = self._combination(pool)
 
 
 def _matrix(X: Any) -> np.ndarray:

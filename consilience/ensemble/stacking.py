@@ -1,7 +1,7 @@
 """Stacking over purged walk-forward folds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,10 @@ class StackingClassifier(StackBase, ClassifierPredictor):
         answer is calibrated, and pulled to the base rate as far as walking forward says. When a member is missing,
             the pool answers.
     passthrough : give it the columns of X too.
+    selection : "weights", or "specialist": in every regime only the member that was best there out of fold speaks, or
+        nobody where none beats the base rate; a regime of few rows keeps the member that is best overall.
+    max_correlation : leave out members that repeat a better one out of fold more closely than this
+        (``ensemble.diversity``).
     confidence_threshold : rows whose most probable class has less get no position (``positions``, ``explain``).
     quorum : members that must be there, as a number or as a share; below it the stack refuses to answer.
     fit_budget, predict_budget : seconds that one member may take for its folds, for its refit, and for one
@@ -47,6 +51,7 @@ class StackingClassifier(StackBase, ClassifierPredictor):
         known when the fold began. The first fold has nothing to learn from and stays NaN.
     pool_ : the meta-learner. weights_ : member name to weight. members_ : member name to predictor fitted on all rows.
     combination_ : the pools for all members and for any that remain. failures_ : why members were left out at ``fit``.
+    redundant_ : members left out by ``max_correlation``, and the better member that each follows.
 
     References
     ----------
@@ -74,6 +79,8 @@ class StackingClassifier(StackBase, ClassifierPredictor):
         regimes: Any = None,
         final_estimator: Any = None,
         passthrough: bool = False,
+        selection: Literal["weights", "specialist"] = "weights",
+        max_correlation: float | None = None,
         confidence_threshold: float | None = None,
         quorum: float | int = 0.5,
         fit_budget: float | None = None,
@@ -86,6 +93,8 @@ class StackingClassifier(StackBase, ClassifierPredictor):
         self.regimes = regimes
         self.final_estimator = final_estimator
         self.passthrough = passthrough
+        self.selection = selection
+        self.max_correlation = max_correlation
         self.confidence_threshold = confidence_threshold
         self.quorum = quorum
         self.fit_budget = fit_budget
@@ -188,6 +197,8 @@ class StackingRegressor(StackBase, RegressorPredictor):
         regimes: Any = None,
         final_estimator: Any = None,
         passthrough: bool = False,
+        selection: Literal["weights", "specialist"] = "weights",
+        max_correlation: float | None = None,
         quorum: float | int = 0.5,
         fit_budget: float | None = None,
         predict_budget: float | None = None,
@@ -199,6 +210,8 @@ class StackingRegressor(StackBase, RegressorPredictor):
         self.regimes = regimes
         self.final_estimator = final_estimator
         self.passthrough = passthrough
+        self.selection = selection
+        self.max_correlation = max_correlation
         self.quorum = quorum
         self.fit_budget = fit_budget
         self.predict_budget = predict_budget

@@ -18,7 +18,9 @@ def pool_arrays(pool: Pool, prefix: str = "pool") -> Arrays:
     }
 
 
-def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1, prefix: str = "pool") -> Pool:
+def read_pool(
+    arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1, prefix: str = "pool", hard: bool = False
+) -> Pool:
     """The pool again; n_classes is 0 for regression.
 
     Raises
@@ -30,10 +32,10 @@ def read_pool(arrays: Arrays, n_members: int, n_classes: int, n_regimes: int = 1
     centre = read_array(arrays, f"{prefix}_centre", (n_members, *extra), "f")
     weights = read_array(arrays, f"{prefix}_weights", (n_regimes, n_members), "f")
     if not n_classes:
-        return LinearPool(base, centre, weights)
+        return LinearPool(base, centre, weights, hard)
     if (base <= 0).any() or abs(base.sum() - 1.0) > 1e-6:
         raise InvalidState("The stored base rate is not a distribution over the classes.")
-    return LogOddsPool(base, centre, weights)
+    return LogOddsPool(base, centre, weights, hard)
 
 
 def evidence_arrays(table: Evidence) -> Arrays:

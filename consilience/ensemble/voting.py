@@ -25,6 +25,8 @@ class _Voting(MembersMixin):
     """What the classifier and the regressor share."""
 
     folds: Any
+    max_correlation: float | None
+    redundant_: dict[str, str]
     weights: Weights
     quorum: float | int
     predict_budget: float | None
@@ -61,7 +63,7 @@ class _Voting(MembersMixin):
         )
         self.failures_ = reasons | late
         if self.failures_:
-            require_quorum(len(self.members_), required, self.failures_, len(named))
+            require_quorum(len(self.members_) + len(self.redundant_), required, self.failures_, len(named))
             warn_left_out(owner, self.failures_)
         self.vote_weights_ = _normalised(np.array([by_name[name] for name in self.members_]))
 
@@ -75,7 +77,11 @@ class _Voting(MembersMixin):
         given: Mapping[str, OutOfFold] | None,
     ) -> tuple[dict[str, float], dict[str, str]]:
         """Weights by name, and why members are missing."""
+        self.redundant_: dict[str, str] = {}
         if not isinstance(self.weights, str):
+            if self.max_correlation is not None:
+                required = "None unless weights are searched out of fold"
+                raise invalid("max_correlation", type(self).__name__, required, self.max_correlation)
             names = list(self._named_members())
             return dict(zip(names, self._given_weights(len(names)).tolist())), {}
         if self.weights not in SEARCHES:
@@ -83,6 +89,7 @@ class _Voting(MembersMixin):
             raise invalid("weights", type(self).__name__, required, self.weights)
         tables, reasons = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
         intervals = label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
+        tables, self.redundant_ = self._diverse(tables, target, intervals, sample_weight)
         table = gather(tables, target, intervals, sample_weight, len(getattr(self, "classes_", ())))
         return dict(zip(table.names, searched_weights(table, self.weights).tolist())), reasons
 
@@ -171,6 +178,8 @@ class VotingClassifier(_Voting, ClassifierPredictor):
         equal as far as walking forward says: "performance" (in proportion to each member's skill over the base rate),
         "simplex" (the non-negative weights of least loss) or "greedy" (Caruana's selection with replacement, bagged).
     folds : the splitter for searched weights.
+    max_correlation : with searched weights, leave out members that repeat a better one out of fold more closely than
+        this (``ensemble.diversity``); they are named in ``redundant_``.
     quorum, fit_budget, predict_budget : of ``StackingClassifier``; an absent member's weight is spread over the others.
     validation_fraction : share of the newest rows that a member with early stopping watches, where label ends are
         known.
@@ -193,6 +202,7 @@ class VotingClassifier(_Voting, ClassifierPredictor):
         voting: Literal["soft", "hard"] = "soft",
         weights: Weights = None,
         folds: Any = None,
+        max_correlation: float | None = None,
         quorum: float | int = 0.5,
         fit_budget: float | None = None,
         predict_budget: float | None = None,
@@ -203,6 +213,7 @@ class VotingClassifier(_Voting, ClassifierPredictor):
         self.voting = voting
         self.weights = weights
         self.folds = folds
+        self.max_correlation = max_correlation
         self.quorum = quorum
         self.fit_budget = fit_budget
         self.predict_budget = predict_budget
@@ -255,6 +266,7 @@ class VotingRegressor(_Voting, RegressorPredictor):
         *,
         weights: Weights = None,
         folds: Any = None,
+        max_correlation: float | None = None,
         quorum: float | int = 0.5,
         fit_budget: float | None = None,
         predict_budget: float | None = None,
@@ -264,6 +276,7 @@ class VotingRegressor(_Voting, RegressorPredictor):
         self.members = members
         self.weights = weights
         self.folds = folds
+        self.max_correlation = max_correlation
         self.quorum = quorum
         self.fit_budget = fit_budget
         self.predict_budget = predict_budget

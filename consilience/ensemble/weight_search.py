@@ -9,7 +9,6 @@ from consilience.ensemble.shrinkage import blocks, overlap
 from consilience.ensemble.weights import (
     FLOOR,
     base_rate_loss,
-    diverse_members,
     greedy_weights,
     log_loss_of,
     log_losses,
@@ -25,19 +24,10 @@ SEARCHES = ("performance", "simplex", "greedy")
 STRENGTHS = np.array([1.0, 0.75, 0.5, 0.25, 0.0])
 
 
-def searched_weights(table: Evidence, method: str, max_correlation: float | None = None) -> np.ndarray:
-    """Weights (n_members,) summing to 1.
-
-    Parameters
-    ----------
-    method : one of SEARCHES.
-    max_correlation : leave out members whose errors follow a better member's more closely than this.
-    """
-    kept = np.arange(len(table.names)) if max_correlation is None else diverse(table, max_correlation)
-    some = table.members(kept)
-    weights = np.zeros(len(table.names))
-    weights[kept] = shrink_to_equal(best_weights(some, np.arange(some.n_rows), method), strength_of(some, method))
-    return weights
+def searched_weights(table: Evidence, method: str) -> np.ndarray:
+    """Weights (n_members,) summing to 1; ``method`` is one of SEARCHES."""
+    found = best_weights(table, np.arange(table.n_rows), method)
+    return shrink_to_equal(found, strength_of(table, method))
 
 
 def best_weights(table: Evidence, rows: np.ndarray, method: str) -> np.ndarray:
@@ -89,17 +79,6 @@ def strength_of(table: Evidence, method: str) -> float:
     log_share = np.log(prior) - (total - total.min()) / overlap(table)
     share = np.exp(log_share - log_share.max())
     return float(share @ STRENGTHS / share.sum())
-
-
-def diverse(table: Evidence, max_correlation: float) -> np.ndarray:
-    """Positions of the members that ``diverse_members`` keeps."""
-    if table.outputs.ndim == 2:
-        errors = table.target - table.outputs
-        return diverse_members(errors, np.average(errors**2, axis=1, weights=table.weight), max_correlation)
-    picked = picked_probabilities(table.outputs, table.target)
-    hit = table.target[:, None] == np.arange(table.outputs.shape[2])
-    errors = (hit - table.outputs).reshape(len(table.names), -1)
-    return diverse_members(errors, log_losses(picked, table.weight), max_correlation)
 
 
 def _losses(table: Evidence, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:

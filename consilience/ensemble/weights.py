@@ -141,21 +141,6 @@ def squared_loss_of(target: np.ndarray, sample_weight: np.ndarray) -> MeanLoss:
     return lambda mixed: ((mixed - target) ** 2) @ share
 
 
-def diverse_members(errors: np.ndarray, losses: np.ndarray, max_correlation: float = 0.95) -> np.ndarray:
-    """Positions of the members to keep: from the best on, each whose errors follow no kept member's too closely.
-
-    Parameters
-    ----------
-    errors : (n_members, n), such as outcome minus probability. losses : (n_members,) to rank them.
-    """
-    correlation = np.corrcoef(errors) if len(errors) > 1 else np.ones((1, 1))
-    kept: list[int] = []
-    for member in np.argsort(losses, kind="stable").tolist():
-        if all(correlation[member, other] <= max_correlation for other in kept):
-            kept.append(member)
-    return np.sort(np.array(kept))
-
-
 def shrink_to_equal(weights: np.ndarray, strength: float) -> np.ndarray:
     """Between the weights (strength 0) and equal weights (strength 1).
 

@@ -56,11 +56,3 @@ def test_values():
     data = dataclasses.replace(data, outputs=outputs, target=target, prior=np.zeros(0))
     for method in SEARCHES:
         assert searched_weights(data, method).argmax() == 0
-
-
-def test_diversity_leaves_out_a_twin():
-    data = table(signal=2.0)
-    outputs = data.outputs.copy()
-    outputs[3] = outputs[2]
-    weights = searched_weights(dataclasses.replace(data, outputs=outputs), "simplex", max_correlation=0.99)
-    assert (weights == 0).sum() == 1 and weights[[0, 1]].min() > 0

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from consilience.ensemble.weights import (
     FLOOR,
     base_rate_loss,
-    diverse_members,
     greedy_weights,
     log_loss_of,
     log_losses,
@@ -95,14 +94,6 @@ def test_performance_and_base_rate():
     losses = log_losses(picked_probabilities(proba, codes), np.array([1.0, 1.0, 0.0, 2.0]))
     assert losses[0] == pytest.approx(-(2 * np.log(0.9) + 2 * np.log(0.1)) / 4)
     np.testing.assert_allclose(performance_weights(np.array([0.9, 0.8]), 0.7), [0.5, 0.5])
-
-
-def test_diversity_drops_the_worse_of_two_that_err_alike():
-    rng = np.random.default_rng(0)
-    errors = rng.standard_normal((3, 500))
-    twin = errors[0] + 0.01 * rng.standard_normal(500)
-    kept = diverse_members(np.stack([errors[0], errors[1], twin]), np.array([0.6, 0.9, 0.5]))
-    assert kept.tolist() == [1, 2]
 
 
 def test_shrinkage_ends_at_equal():
