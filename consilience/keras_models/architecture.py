@@ -50,10 +50,15 @@ def body(family: str) -> Callable[[Body], Body]:
 
 @lru_cache(maxsize=32)
 def network(architecture: Architecture) -> Any:
-    """The Keras model, inputs [windows, lengths], outputs [logits or values, representation]; one per architecture.
+    """The Keras model of an architecture, one per process.
 
     Its own weights are only a template: programs are given the weights of the predictor that they run for.
     """
+    return build_network(architecture)
+
+
+def build_network(architecture: Architecture) -> Any:
+    """A Keras model of its own: inputs [windows, lengths], outputs [logits or values, representation]."""
     options = dict(architecture.options)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(architecture.precision)

@@ -8,7 +8,7 @@ import numpy as np
 from consilience.base import InvalidState
 
 _BLOCK = 2_048  # rows at a time, so that no second float64 copy of X is ever held
-_LIMIT = 10.0  # standard deviations; a wilder value says no more than this, and must not blow the network up
+LIMIT = 10.0  # standard deviations; a wilder value says no more than this, and must not blow the network up
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Scaler:
         return cls(mean, np.where(small, 1.0, scale))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
-        return np.clip((values - self.mean) / self.scale, -_LIMIT, _LIMIT).astype(np.float32)
+        return np.clip((values - self.mean) / self.scale, -LIMIT, LIMIT).astype(np.float32)
 
     def inverse(self, scaled: np.ndarray) -> np.ndarray:
         return scaled * self.scale + self.mean

@@ -1,6 +1,7 @@
 """What the sequence networks share: reading rows, scaling, training in windows, predicting in fixed shapes, state."""
 
 import warnings
+from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,7 @@ from consilience.keras_models.architecture import Architecture, initial_weights,
 from consilience.keras_models.checkpoint import Checkpoint
 from consilience.keras_models.checks import check_sequence_params
 from consilience.keras_models.device import out_of_memory, precise, resolve_device, running_on
+from consilience.keras_models.export import export_network
 from consilience.keras_models.prediction import Prediction
 from consilience.keras_models.scaling import Scaler
 from consilience.keras_models.shapes import weight_shapes
@@ -207,6 +209,15 @@ class SequenceNetwork:
         """The representation before the head, one row per row of X, (n, width): for fusion with other models."""
         return self._outputs(X, embed=True)
 
+    def export(self, path: str | Path, format: str = "tf_saved_model") -> Path:
+        """Write the network, input scaling included, as a TensorFlow SavedModel or as ONNX; see ``export_network``."""
+        check_is_fitted(self)
+        return export_network(self, path, format)
+
+    def _finished(self, raw: np.ndarray) -> np.ndarray:
+        """Probabilities of the logits, or values of the standardised ones, (n, n_outputs)."""
+        raise NotImplementedError
+
     # -- state -------------------------------------------------------------------------------------------------
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
@@ -285,14 +296,17 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, n_classes), in the order of ``classes_``; a row needs the ``lookback`` rows before it."""
-        return _softmax(self._outputs(X))
+        return self._finished(self._outputs(X))
 
     def predict_newest_proba(self, X: Any, n: int = 1) -> np.ndarray:
         """Probabilities (n, n_classes) of the last n rows; X holds one asset's rows, ``lookback`` before the first.
 
         Equal to the last n rows of ``predict_proba(X)``, without the work of the others: what a server calls.
         """
-        return _softmax(self._newest(X, n))
+        return self._finished(self._newest(X, n))
+
+    def _finished(self, raw: np.ndarray) -> np.ndarray:
+        return _softmax(raw)
 
 
 class SequenceRegressor(SequenceNetwork, RegressorPredictor):
@@ -335,8 +349,11 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
         return self._targets(self._newest(X, n))
 
     def _targets(self, scaled: np.ndarray) -> np.ndarray:
-        values = self.target_scaler_.inverse(scaled)
+        values = self._finished(scaled)
         return values[:, 0] if self._one_target else values
+
+    def _finished(self, raw: np.ndarray) -> np.ndarray:
+        return self.target_scaler_.inverse(raw)
 
     def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
         spec, arrays, children = super()._fitted_state()

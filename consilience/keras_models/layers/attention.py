@@ -3,10 +3,12 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from consilience.keras_models.device import accelerated
 from consilience.keras_models.layers.dropout import StepDropout
+from consilience.keras_models.layers.gelu import gelu
 from consilience.keras_models.layers.positions import rotate
 
 
@@ -80,8 +82,7 @@ def _attend(query: Any, key: Any, value: Any, window: int, depth: int) -> Any:
     """Plain attention over (batch, window, heads, depth), for the CPU."""
     query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in (query, key, value))
     scores = ops.matmul(query * depth**-0.5, ops.transpose(key, (0, 1, 3, 2)))
-    steps = ops.arange(window)
-    future = steps[None, :] > steps[:, None]
+    future = ops.convert_to_tensor(np.triu(np.ones((window, window), bool), 1))
     weights = ops.softmax(ops.cast(ops.where(future, -1e9, ops.cast(scores, "float32")), "float32"), axis=-1)
     return ops.transpose(ops.matmul(ops.cast(weights, value.dtype), value), (0, 2, 1, 3))
 
@@ -113,7 +114,7 @@ class TransformerBlock(keras.layers.Layer):
     def build(self, x_shape: tuple[int | None, ...], newest_shape: Any = None) -> None:
         width = x_shape[-1]
         assert width is not None
-        self.widen = keras.layers.Dense(2 * width, activation="gelu", name="widen", dtype=self.dtype_policy)
+        self.widen = keras.layers.Dense(2 * width, activation=gelu, name="widen", dtype=self.dtype_policy)
         self.narrow = keras.layers.Dense(width, name="narrow", dtype=self.dtype_policy)
         for layer in (self.norm_attention, self.attention, self.norm_forward, self.widen):
             layer.build(x_shape)

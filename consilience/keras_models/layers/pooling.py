@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 POOLINGS = ("last", "mean", "attention")
@@ -56,7 +57,7 @@ class SequencePooling(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Any, lengths: Any) -> Any:
-        steps = ops.arange(x.shape[1], dtype="int32")[None, :]
+        steps = ops.convert_to_tensor(np.arange(x.shape[1], dtype="int32")[None, :])
         lengths = ops.cast(lengths, "int32")[:, None]
         if self.kind == "attention":
             scores = ops.where(steps < lengths, ops.cast(self.score(x)[:, :, 0], "float32"), -1e9)

@@ -78,5 +78,6 @@ def _shifted(table: Any, lengths: Any, window: int) -> Any:
 
     A product with a one-hot matrix, since the gradient of a gather (a scatter) is slow on a CPU.
     """
-    steps = ops.arange(window, dtype="int32")[None, :] + (window - ops.cast(lengths, "int32"))[:, None]
+    places = ops.convert_to_tensor(np.arange(window, dtype="int32")[None, :])
+    steps = places + (window - ops.cast(lengths, "int32"))[:, None]
     return ops.matmul(ops.one_hot(ops.minimum(steps, window - 1), window, dtype=table.dtype), table)
