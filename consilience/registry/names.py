@@ -8,6 +8,7 @@ from consilience.registry.errors import InvalidName
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
 
 # Names that Windows gives to devices: a registry that was made on Linux must be movable.
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))})
@@ -69,6 +70,16 @@ def check_digest(digest: object) -> str:
     if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
         raise InvalidName(f"A digest is 64 hexadecimal digits; got {digest!r:.80}.")
     return digest
+
+
+def check_file_name(name: object) -> str:
+    """The name of a file that is kept beside a model; never a path, hidden, or a device."""
+    if not isinstance(name, str) or _FILE.fullmatch(name) is None or name.split(".")[0].lower() in _DEVICES:
+        raise InvalidName(
+            "The name of a native file must be 1 to 120 of A-Z, a-z, 0-9, '.', '-' and '_', not begin with a dot, and "
+            f"be no device name; got {name!r:.80}."
+        )
+    return name
 
 
 def parse_ref(ref: str) -> Ref:

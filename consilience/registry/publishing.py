@@ -17,7 +17,7 @@ from consilience.registry.database import Database
 from consilience.registry.errors import RegistryError
 from consilience.registry.lineage import complete
 from consilience.registry.metadata import Metadata
-from consilience.registry.names import check_name
+from consilience.registry.names import check_file_name, check_name
 from consilience.registry.version import Version
 
 _LEASE_SECONDS = 3600.0
@@ -48,7 +48,7 @@ def request(
         plain_json(lineage, "lineage"),
         plain_json(metrics, "metrics") or {},
         plain_json(verdicts, "verdicts"),
-        native or {},
+        {check_file_name(file): bytes(data) for file, data in (native or {}).items()},
     )
 
 
@@ -79,7 +79,7 @@ def native_files(predictor: Any, prefix: str = "") -> dict[str, bytes]:
     """Files in the formats of other tools that a predictor and its members offer (a booster's own text or JSON)."""
     found = {}
     for name, data in (predictor.native_files() if hasattr(predictor, "native_files") else {}).items():
-        found[prefix + re.sub(r"[^A-Za-z0-9._-]", "_", name)[-80:]] = bytes(data)
+        found[(prefix + re.sub(r"[^A-Za-z0-9._-]", "_", name))[-120:].lstrip(".")] = bytes(data)
     members = getattr(predictor, "members_", None)
     for name, member in members.items() if isinstance(members, Mapping) else ():
         found |= native_files(member, f"{prefix}{re.sub(r'[^A-Za-z0-9_-]', '_', str(name))[:40]}-")

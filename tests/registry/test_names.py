@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from consilience.registry import InvalidName, Registry
-from consilience.registry.names import Number, Ref, check_name, parse_ref
+from consilience.registry.names import Number, Ref, check_file_name, check_name, parse_ref
 from tests.reference.states import logistic
 
 # fmt: off
@@ -18,11 +18,11 @@ HOSTILE = [
 ]
 # fmt: on
 AROUND = ["{}/spx", "spx/{}", "{}spx", "spx{}", "{}.spx"]
-PAYLOADS = list(dict.fromkeys(HOSTILE + [form.format(part) for form, part in itertools.product(AROUND, HOSTILE[:80])]))
+PAYLOADS = list(dict.fromkeys(HOSTILE + [form.format(part) for form, part in itertools.product(AROUND, HOSTILE)]))
 
 
 def test_there_are_enough_payloads():
-    assert len(PAYLOADS) >= 450
+    assert len(PAYLOADS) >= 500
 
 
 def test_every_payload_is_refused_or_safe(tmp_path):
@@ -46,6 +46,23 @@ def test_every_payload_is_refused_or_safe(tmp_path):
         assert name.isascii() and name.lower() == name and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_"), (
             name
         )
+
+
+def test_a_file_kept_beside_a_model_cannot_be_put_elsewhere(tmp_path):
+    registry = Registry(tmp_path / "registry")
+    accepted = []
+    for payload in [*PAYLOADS, "../../x", "a/../../x", "x.json", "model.ubj"]:
+        try:
+            accepted.append(check_file_name(payload))
+        except InvalidName:
+            with pytest.raises(InvalidName):
+                registry.publish("spx", logistic(), native={payload: b"x"})
+    assert registry.versions() == [] == registry.artifacts.present() and {"x.json", "model.ubj"} <= set(accepted)
+    for count, payload in enumerate(accepted[::20]):
+        version = registry.publish("spx", logistic(count), native={payload: b"x"})
+        folder = registry.artifacts.path(version.digest)
+        assert [path.name for path in (folder / "native").iterdir()] == [payload]
+    assert registry.verify() == [] and {path.name for path in tmp_path.iterdir()} == {"registry"}
 
 
 def test_no_two_accepted_names_collide_on_any_file_system():
