@@ -110,7 +110,7 @@ class _Trial:
     def __call__(self, drawn: dict[str, Any]) -> float:
         member = self.member(drawn)
         X, y, label_end = self.problem.part(self.problem.development)
-        predictor = build_member(self.name, member, self.config.seed)
+        predictor = build_member(self.name, member, self.config.seed, build_splitter(self.config))
         record = out_of_fold(predictor, X, y, build_splitter(self.config), label_end=label_end, name=self.name)
         row = self._score(record)
         changed = self.config.model_copy(update={"members": {**self.config.members, self.name: member}})

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from consilience.base import InvalidInput
+from consilience.evaluation import PurgedWalkForward
+from consilience.training import Config
+from consilience.training.members import build_members
+
+FUSION = "members.fusion={model: FusionClassifier, params: {fusion: gated, encoders: {net: {model: LSTMClassifier, params: {window: 9}}}, booster: {model: LightGBMClassifier}}}"
+SPECIALISTS = "members.own={model: RegimeSpecialistClassifier, params: {model: {model: LogisticClassifier}, regimes: {model: RegimeFeatures, params: {n_components: 2}}}}"
+
+
+def built(*overrides):
+    return dict(build_members(Config.load("demo", ["seed=7", "folds.splits=3", *overrides])))
+
+
+def test_members_get_the_seed():
+    members = built("members.lstm.params.random_state=1")
+    assert members["lstm"].random_state == 1 and members["forest"].random_state == 7
+
+
+def test_a_fusion_is_written_like_its_parts():
+    fusion = built(FUSION)["fusion"]
+    (name, network), *rest = fusion.encoders
+    assert not rest and name == "net" and network.window == 9 and network.random_state == 7
+    assert type(fusion.booster).__name__ == "LightGBMClassifier" and fusion.fusion == "gated"
+    assert isinstance(fusion.folds, PurgedWalkForward) and fusion.folds.n_splits == 3
+    assert fusion.lookback == 8
+
+
+def test_specialists_and_inner_stacks_too():
+    own = built(SPECIALISTS)["own"]
+    assert own.regimes.n_components == 2 and own.folds.n_splits == 3
+    inner = "members.inner={model: StackingClassifier, params: {members: {a: {model: LogisticClassifier}}}}"
+    stack = built(inner)["inner"]
+    assert [name for name, _ in stack.members] == ["a"] and stack.folds.n_splits == 3
+
+
+def test_specialists_train_from_a_configuration(tmp_path):
+    from consilience.training.problem import build_problem, load_bars
+
+    config = Config.load(
+        "planted", ["data.planted.bars=600", "folds.splits=2", f"members={{{SPECIALISTS[8:].replace('=', ': ', 1)}}}"]
+    )
+    members = build_members(config)
+    problem = build_problem(config, load_bars(config)[0])
+    X, y, ends = problem.part(problem.development)
+    model = members[0][1].fit(X, y, label_end=ends)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("members.a={model: FusionClassifier, params: {boster: 1}}", "Did you mean 'booster'?"),
+        ("members.a={model: FusionClassifier}", "members.a.params: FusionClassifier needs encoders and booster"),
+        (
+            "members.a={model: FusionClassifier, params: {encoders: {n: {model: LTSMClassifier}}}}",
+            "members.a.params.encoders: there is no model 'LTSMClassifier'. Did you mean 'LSTMClassifier'?",
+        ),
+        (
+            "members.a={model: FusionClassifier, params: {encoders: {n: {model: LSTMClassifier, params: {windows: 3}}}}}",
+            "members.a.params.encoders.n.params: LSTMClassifier has no parameter 'windows'. Did you mean 'window'?",
+        ),
+    ],
+)
+def test_mistakes_are_named_where_they_are(override, words):
+    with pytest.raises(InvalidInput) as error:
+        built(override)
+    assert words in str(error.value)
