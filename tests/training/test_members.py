@@ -6,8 +6,11 @@ from consilience.evaluation import PurgedWalkForward
 from consilience.training import Config
 from consilience.training.members import build_members
 
-FUSION = "members.fusion={model: FusionClassifier, params: {fusion: gated, encoders: {net: {model: LSTMClassifier, params: {window: 9}}}, booster: {model: LightGBMClassifier}}}"
-SPECIALISTS = "members.own={model: RegimeSpecialistClassifier, params: {model: {model: LogisticClassifier}, regimes: {model: RegimeFeatures, params: {n_components: 2}}}}"
+FUSION = """members.fusion={model: FusionClassifier, params: {fusion: gated,
+    encoders: {net: {model: LSTMClassifier, params: {window: 9}}}, booster: {model: LightGBMClassifier}}}"""
+SPECIALISTS = """{model: RegimeSpecialistClassifier, params: {model: {model: LogisticClassifier},
+    regimes: {model: RegimeFeatures, params: {n_components: 2}}}}"""
+MISSPELT = "{model: FusionClassifier, params: {encoders: {n: {model: LSTMClassifier, params: {windows: 3}}}}}"
 
 
 def built(*overrides):
@@ -29,19 +32,17 @@ def test_a_fusion_is_written_like_its_parts():
 
 
 def test_specialists_and_inner_stacks_too():
-    own = built(SPECIALISTS)["own"]
+    own = built(f"members.own={SPECIALISTS}")["own"]
     assert own.regimes.n_components == 2 and own.folds.n_splits == 3
     inner = "members.inner={model: StackingClassifier, params: {members: {a: {model: LogisticClassifier}}}}"
     stack = built(inner)["inner"]
     assert [name for name, _ in stack.members] == ["a"] and stack.folds.n_splits == 3
 
 
-def test_specialists_train_from_a_configuration(tmp_path):
+def test_specialists_train_from_a_configuration():
     from consilience.training.problem import build_problem, load_bars
 
-    config = Config.load(
-        "planted", ["data.planted.bars=600", "folds.splits=2", f"members={{{SPECIALISTS[8:].replace('=', ': ', 1)}}}"]
-    )
+    config = Config.load("planted", ["data.planted.bars=600", "folds.splits=2", f"members={{own: {SPECIALISTS}}}"])
     members = build_members(config)
     problem = build_problem(config, load_bars(config)[0])
     X, y, ends = problem.part(problem.development)
@@ -59,7 +60,7 @@ def test_specialists_train_from_a_configuration(tmp_path):
             "members.a.params.encoders: there is no model 'LTSMClassifier'. Did you mean 'LSTMClassifier'?",
         ),
         (
-            "members.a={model: FusionClassifier, params: {encoders: {n: {model: LSTMClassifier, params: {windows: 3}}}}}",
+            f"members.a={MISSPELT}",
             "members.a.params.encoders.n.params: LSTMClassifier has no parameter 'windows'. Did you mean 'window'?",
         ),
     ],
