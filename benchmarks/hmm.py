@@ -20,8 +20,8 @@ from hmmlearn.hmm import GaussianHMM as Peer
 from consilience.kernels import _hmm_step, hmm
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_stream import HMMStream
-from consilience.kernels.hmm_threads import n_threads
 from consilience.kernels.hmm_training import Priors, train
+from consilience.kernels.workers import n_threads
 
 logging.getLogger("hmmlearn").setLevel(logging.ERROR)
 

@@ -229,3 +229,33 @@ def search_again(
                 if lane < reference.shape[0]:
                     row = order[lane]
                     insert(distances[q], indices[q], distance(queries[q], reference[row]), row)
+
+
+@njit(cache=True, nogil=True)
+def answer(
+    reference: np.ndarray,
+    order: np.ndarray,
+    center: np.ndarray,
+    blocks: np.ndarray,
+    queries: np.ndarray,
+    n_candidates: int,
+    distances: np.ndarray,
+    indices: np.ndarray,
+) -> None:
+    """Every step for a few queries at once: each call from Python costs as much as a tenth of the scan."""
+    m = queries.shape[0]
+    wanted, proven = np.arange(m), np.empty(m, np.bool_)
+    asked = np.empty((m, queries.shape[1], 1), np.float32)
+    keys, rows, limits = (
+        np.empty((m, n_candidates), np.float32),
+        np.empty((m, n_candidates), np.int32),
+        np.empty(m, np.float32),
+    )
+    keys[:] = np.inf
+    limits[:] = np.inf
+    group_queries(queries, wanted, center, 1, asked)
+    scan(blocks, asked, limits, keys, rows)
+    settle(reference, order, center, queries, wanted, keys, rows, distances, indices, proven)
+    for q in range(m):
+        if not proven[q]:
+            search_again(reference, order, center, blocks, queries, wanted[q : q + 1], distances, indices)

@@ -11,7 +11,7 @@ from consilience.kernels._hmm_passes import FILTER, GATHER, SMOOTH
 from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
-from consilience.kernels.hmm_threads import in_threads, n_threads, scratch
+from consilience.kernels.workers import in_threads, n_threads, scratch
 
 __all__ = ["FILTER", "GATHER", "SMOOTH", "ScaledPass"]
 

@@ -7,7 +7,7 @@ from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
-from consilience.kernels.hmm_threads import in_threads, n_threads, scratch
+from consilience.kernels.workers import in_threads, n_threads, scratch
 
 _AGREE = 1e-9  # nats: how far two sides of a cut may differ; the path found is as near to the best one
 

@@ -92,6 +92,10 @@ class LorentzianIndex:
         distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
         grouped = len(rows) >= GROUP or self._share < _WORTH_GROUPING
         pruned = grouped and (shrink < 1.0 or self.method_ == "tree")
+        if len(rows) < GROUP and not pruned:
+            prepared = self.reference, self._order, self._center, self._blocks
+            _lorentzian_scan.answer(*prepared, rows, min(k + _SPARE, n), distances, indices)
+            return distances, indices
         order, homes = self._by_home(rows) if pruned else (np.arange(len(rows)), None)
 
         def work(start: int, stop: int) -> None:

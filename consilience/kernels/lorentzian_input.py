@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numba import config
 
 from consilience.base import invalid
+from consilience.kernels.workers import in_threads
 
 _ONE_THREAD_WORK = 4_000_000  # coordinate pairs; about 2 ms, below which a second thread costs more than it brings
 
@@ -75,5 +76,10 @@ def in_chunks(work: Callable[[int, int], None], n_rows: int, cost: float, n_thre
     # Several chunks per thread even out what pruning and fallbacks make uneven.
     n_chunks = min(n_rows, 4 * n_threads)
     edges = [n_rows * i // n_chunks for i in range(n_chunks + 1)]
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(work, edges[:-1], edges[1:]))
+    waiting = iter(list(pairwise(edges)))
+
+    def take(_: int) -> None:
+        for start, stop in waiting:  # each chunk goes to whoever comes first
+            work(start, stop)
+
+    in_threads(take, n_threads)

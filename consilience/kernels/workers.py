@@ -20,7 +20,7 @@ def n_threads() -> int:
 
 @cache
 def _pool(process: int) -> ThreadPoolExecutor:  # one per process: threads do not survive a fork
-    return ThreadPoolExecutor(n_threads(), thread_name_prefix="hmm")
+    return ThreadPoolExecutor(n_threads(), thread_name_prefix="kernels")
 
 
 def in_threads(work: Callable[[int], None], count: int) -> None:
