@@ -15,19 +15,20 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from ensemble_predictions import FAST, FOLDS, Problem, predictions, problem
+from ensemble_predictions import FAST, FOLDS, Problem, member, predictions, problem
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import StackingClassifier as SklearnStacking
 from sklearn.linear_model import LogisticRegression
 
 from consilience.base import predict_rows
-from consilience.ensemble import OnlineWeights, conformal
-from consilience.ensemble.combine import softmax
+from consilience.ensemble import FusionClassifier, OnlineWeights, RegimeSpecialistClassifier, conformal
+from consilience.ensemble.combine import soft_vote, softmax
 from consilience.ensemble.evidence import Evidence, gather
 from consilience.ensemble.expert_advice import best_sequence_loss, fixed_share_bound
 from consilience.ensemble.own_record import said_by_pools
 from consilience.ensemble.regimes import filtered, regimes_out_of_fold
+from consilience.ensemble.selection import fit_specialists
 from consilience.ensemble.shrinkage import fit_pool, walk_forward
 from consilience.ensemble.weight_search import SEARCHES, searched_weights
 from consilience.ensemble.weights import greedy_weights, log_loss_of, log_losses, picked_probabilities
@@ -169,8 +170,11 @@ def nothing(market: str, seeds: int, names: list[str]) -> None:
         covered += abs(delivered - claimed[0]) <= half
         for name, combine in combinations(case.table).items():
             if name != "equal vote":
-                gain = loss_of(case.holdout.mean(axis=0), case.codes) - loss_of(combine(case.holdout), case.codes)
-                gains.setdefault(name, []).append(gain)
+                said, vote = combine(case.holdout), case.holdout.mean(axis=0)
+                fair = as_sure_as(said, vote, case.base)
+                own = loss_of(said, case.codes)
+                gain = loss_of(vote, case.codes) - own, loss_of(fair, case.codes) - own
+                gains.setdefault(name, []).append((*gain, loss_of(case.base, case.codes) - own))
         if market == "index":
             late = {name: loss_of(p, case.codes) for name, p in zip(names, case.holdout)}
             print(f"  members on the hold-out: {', '.join(f'{name} {value:.4f}' for name, value in late.items())}")
@@ -179,10 +183,36 @@ def nothing(market: str, seeds: int, names: list[str]) -> None:
         f"{market}, {seeds} seeds: log loss over the base rate's on the hold-out: mean {np.mean(excess):+.5f}, "
         f"worst {max(excess):+.5f}; claim's 95 % interval holds what was delivered in {covered} of {seeds}"
     )
+    if seeds == 1:
+        return
+    print("  better than                the equal vote          an equal vote as sure       the base rate")
+    tests = {name: [stats.ttest_1samp(part, 0.0) for part in np.array(values).T] for name, values in gains.items()}
+    holm = dict(zip(tests, holm_adjusted([test[0].pvalue for test in tests.values()])))
     for name, values in gains.items():
-        if seeds > 1:
-            t, p = stats.ttest_1samp(values, 0.0)
-            print(f"  {name:20s} better than the equal vote by {np.mean(values):+.5f} (t {t:+.1f}, p {p:.2g})")
+        cells = [
+            f"{mean:+.5f} (t {test.statistic:+.1f}, p {test.pvalue:.2g})"
+            for mean, test in zip(np.mean(values, axis=0), tests[name])
+        ]
+        print(f"  {name:18s} {'   '.join(cells)}; first p by Holm {holm[name]:.2g}")
+
+
+def as_sure_as(said: np.ndarray, vote: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """The equal vote pulled to the base rate until its log-odds lie as far from it as another combination's.
+
+    Where there is nothing to find, whoever is less sure loses less, whatever it listens to: this takes that part out.
+    """
+    away, own = (np.log(part) - np.log(base) for part in (vote, said))
+    size, target = (np.sqrt(np.mean((part[:, 1] - part[:, 0]) ** 2)) for part in (away, own))
+    return softmax(np.log(base) + away * (target / max(size, 1e-12)))
+
+
+def holm_adjusted(values: list[float]) -> list[float]:
+    """p-values that hold for all of several tests together (Holm 1979)."""
+    order, adjusted, largest = np.argsort(values), np.empty(len(values)), 0.0
+    for rank, position in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[position]))
+        adjusted[position] = largest
+    return adjusted.tolist()
 
 
 def claims(table: Evidence, said: dict[int, np.ndarray]) -> tuple[float, float]:
@@ -198,6 +228,9 @@ def variance(case: Case, walk: object) -> float:
     return float(np.log(proba[np.arange(len(proba)), case.codes]).var() / len(proba))
 
 
+BLIND = ["logistic", "lorentzian", "hmm"]  # members that cannot let the regime turn another feature's effect round
+
+
 def regimes(seeds: int) -> None:
     """Weights per regime against global weights: where members are specialists of regimes, and on whole markets."""
     for matter in (True, False):
@@ -207,17 +240,80 @@ def regimes(seeds: int) -> None:
             f"regimes {word} for who is right ({seeds} seeds): regime-wise weights gain {np.mean(gains):+.5f} nats, "
             f"worst {min(gains):+.5f} ({100 * min(gains) / np.log(2):+.2f} % of the base rate's)"
         )
-    for market in ("planted", "no_regime"):
-        gains, losses = [], []
+    for market, names in (("switching", BLIND), ("switching", FAST), ("planted", FAST), ("no_regime", FAST)):
+        found = np.array([market_losses(market, seed, names) for seed in range(seeds)])
+        print(f"  market {market}, {seeds} seeds, members {', '.join(names)}: log loss {found[:, 0].mean():.4f}")
+        for number, word in enumerate(("weights per regime", "one member per regime", "one member for all regimes"), 1):
+            gain = found[:, 0] - found[:, number]
+            t, p = stats.ttest_1samp(gain, 0.0)
+            worst = 100 * (gain / found[:, 0]).min()
+            print(f"    {word:26s} gain {gain.mean():+.5f} (t {t:+.1f}, p {p:.2g}), worst {worst:+.2f} %")
+
+
+def specialists_of_models(seeds: int) -> None:
+    """A model per regime against one for all rows, where the regime turns an effect round and where there is none."""
+    for market in ("switching", "no_regime"):
+        rows: dict[str, list[float]] = {}
         for seed in range(seeds):
-            gain, loss = market_gain(market, seed)
-            gains.append(gain)
-            losses.append(loss)
-        t = np.mean(gains) / (np.std(gains, ddof=1) / np.sqrt(seeds))
+            case = problem(market, seed)
+            X, y, ends = case.X.iloc[case.train], case.y[case.train], case.label_end.iloc[case.train]
+            for name in ("logistic", "lightgbm"):
+                regimes = RegimeFeatures(n_components=3, random_state=0)
+                own = RegimeSpecialistClassifier(member(name), regimes, FOLDS).fit(X, y, label_end=ends)
+                for label, model in ((name, own.global_), (f"{name} per regime", own)):
+                    said = predict_rows(model.predict_proba, case.X, case.holdout, model.lookback)
+                    rows.setdefault(label, []).append(loss_of(said, case.y[case.holdout]))
+                rows.setdefault(f"{name} strength", []).append(own.strength_)
+        print(f"a model per regime, market {market}, {seeds} seeds")
+        for name in ("logistic", "lightgbm"):
+            alone, own = (np.array(rows[label]) for label in (name, f"{name} per regime"))
+            t, p = stats.ttest_1samp(alone - own, 0.0)
+            print(
+                f"  {name}: {alone.mean():.4f} for all rows, {own.mean():.4f} per regime: gain "
+                f"{(alone - own).mean():+.5f} (t {t:+.1f}, p {p:.2g}), worst {100 * ((alone - own) / alone).min():+.2f} %, "
+                f"mean strength {np.mean(rows[f'{name} strength']):.2f}"
+            )
+
+
+def fusion(seeds: int) -> None:
+    """A booster on columns and embeddings against the booster and the network alone."""
+    for name in ("lstm", "transformer"):
+        losses: dict[str, list[float]] = {}
+        alike = []
+        for seed in range(seeds):
+            case = problem("planted", seed)
+            X, y, ends = case.X.iloc[case.train], case.y[case.train], case.label_end.iloc[case.train]
+            codes, booster = case.y[case.holdout], member("lightgbm")
+            losses.setdefault("booster alone", []).append(
+                loss_of(predictions("planted", seed, "lightgbm", case)[1], codes)
+            )
+            losses.setdefault("network alone", []).append(loss_of(predictions("planted", seed, name, case)[1], codes))
+            known = None
+            for label, params in FUSIONS.items():
+                model = FusionClassifier([(name, member(name))], booster, FOLDS, **params)
+                model.fit(X, y, label_end=ends, embedded=known if params.get("align", True) else None)
+                known = known or model.embedded_
+                said = predict_rows(model.predict_proba, case.X, case.holdout, model.lookback)
+                losses.setdefault(label, []).append(loss_of(said, codes))
+            alike.append(known[name].likeness.mean(axis=0))
+        before, after = np.mean(alike, axis=0)
         print(
-            f"  market {market}, members {', '.join(FAST)}: gain {np.mean(gains):+.5f} (t {t:+.1f}), "
-            f"worst {100 * min(np.array(gains) / losses):+.2f} %"
+            f"fusion of {name} and lightgbm, {seeds} planted seeds; neighbouring networks alike {before:.2f}, aligned {after:.2f}"
         )
+        alone = np.array(losses["booster alone"])
+        for label, values in losses.items():
+            gain = alone - np.array(values)
+            test = stats.ttest_1samp(gain, 0.0) if label != "booster alone" else None
+            line = f"  {label:32s} {np.mean(values):.4f}"
+            print(line + (f"   gain {gain.mean():+.5f} (t {test.statistic:+.1f}, p {test.pvalue:.2g})" if test else ""))
+
+
+FUSIONS: dict[str, dict] = {
+    "concatenated": {},
+    "gated": {"fusion": "gated"},
+    "attention": {"fusion": "attention"},
+    "concatenated, not aligned": {"align": False},
+}
 
 
 def specialist_gain(matter: bool, seed: int, n: int = 3000) -> float:
@@ -242,17 +338,19 @@ def specialists(matter: bool, seed: int, n: int) -> Evidence:
     )
 
 
-def market_gain(market: str, seed: int) -> tuple[float, float]:
+def market_losses(market: str, seed: int, names: list[str]) -> tuple[float, ...]:
+    """Hold-out losses: global weights, weights per regime, one member per regime, one member."""
     case = problem(market, seed)
     X, ends = case.X.iloc[case.train], case.label_end.iloc[case.train]
     model = RegimeFeatures(n_components=3, random_state=0)
     known, final, order = regimes_out_of_fold(model, X, case.y[case.train], FOLDS, ends)
-    whole = load(market, seed, FAST, known)
+    whole = load(market, seed, names, known)
     late = predict_rows(lambda rows: filtered(final, rows)[:, order], case.X, case.holdout, final.lookback)
-    aware = fit_pool(whole.table).combine(whole.holdout, late)
     flat = dataclasses.replace(whole.table, regimes=np.ones((whole.table.n_rows, 1)))
-    blind = loss_of(fit_pool(flat).combine(whole.holdout), whole.codes)
-    return blind - loss_of(aware, whole.codes), blind
+    pools = fit_pool(flat), fit_pool(whole.table), fit_specialists(whole.table), fit_specialists(flat)
+    return tuple(
+        loss_of(pool.combine(whole.holdout, late if len(pool.weights) > 1 else None), whole.codes) for pool in pools
+    )
 
 
 def online(seeds: int) -> None:
@@ -310,22 +408,25 @@ def _table(outputs: np.ndarray, codes: np.ndarray) -> Evidence:
 
 def robustness(seeds: int) -> None:
     """What losing the best member costs the stack and a soft vote, and what it costs neither."""
-    stack, vote = [], []
+    lost: dict[str, list[float]] = {}
     for seed in range(seeds):
         case = load("planted", seed, EIGHT)
         best = int(log_losses(picked_probabilities(case.table.outputs, case.table.target), case.table.weight).argmin())
         rest = np.delete(np.arange(len(EIGHT)), best)
         pool, less = fit_pool(case.table), fit_pool(case.table.members(rest))
-        stack.append(
+        lost.setdefault("stack", []).append(
             loss_of(less.combine(case.holdout[rest]), case.codes) - loss_of(pool.combine(case.holdout), case.codes)
         )
-        vote.append(
-            loss_of(case.holdout[rest].mean(axis=0), case.codes) - loss_of(case.holdout.mean(axis=0), case.codes)
+        weights = {"soft vote": np.ones(len(EIGHT))}
+        weights |= {f"soft vote, {method} weights": searched_weights(case.table, method) for method in SEARCHES}
+        for name, weight in weights.items():
+            whole, left = soft_vote(case.holdout, weight), soft_vote(case.holdout[rest], weight[rest])
+            lost.setdefault(name, []).append(loss_of(left, case.codes) - loss_of(whole, case.codes))
+    print(f"losing the best member by out-of-fold loss ({seeds} planted seeds), nats:")
+    for name, values in lost.items():
+        print(
+            f"  {name:32s} {np.mean(values):+.5f}; the stack loses {np.mean(lost['stack']) / np.mean(values):.2f} of it"
         )
-    print(
-        f"losing the best member ({seeds} planted seeds): the stack loses {np.mean(stack):+.5f}, a soft vote "
-        f"{np.mean(vote):+.5f} nats; ratio {np.mean(stack) / np.mean(vote):.2f}"
-    )
 
 
 def speed(seeds: int) -> None:
@@ -385,6 +486,8 @@ SECTIONS: dict[str, Callable[[int], None]] = {
     "noise": lambda seeds: nothing("noise", seeds, FAST),
     "index": lambda seeds: nothing("index", 1, EIGHT),
     "regimes": regimes,
+    "specialists": specialists_of_models,
+    "fusion": fusion,
     "online": online,
     "robustness": robustness,
     "speed": speed,

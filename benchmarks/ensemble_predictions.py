@@ -38,7 +38,7 @@ MARKETS = {
     "planted": Strength(),
     "noise": Strength(0.0, 0.0, 0.0, 0.0),
     "no_regime": Strength(linear=0.0, interaction=0.8, motif=0.8, regime=0.0),
-    "regime_only": Strength(linear=0.8, interaction=0.0, motif=0.0, regime=1.0),
+    "switching": Strength(linear=1.2, interaction=0.6, motif=0.0, regime=0.0),  # the gap's effect turns in bear markets
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from consilience.base import ClassifierPredictor, RegressorPredictor
+from consilience.ensemble.embeddings import Embedded
 from consilience.ensemble.fusion_base import Fusion, FusionBase
 from consilience.ensemble.members import NamedMembers
 
@@ -62,7 +63,7 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
         *,
         fusion: Fusion = "concatenate",
         groups: Mapping[str, Sequence[str]] | None = None,
-        n_components: int | None = 8,
+        n_components: int | None = 16,
         align: bool = True,
         validation_fraction: float = 0.15,
         n_jobs: int = 1,
@@ -78,7 +79,14 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
         self.n_jobs = n_jobs
 
     def fit(
-        self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None, label_end: Any = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        validation: Any = None,
+        label_end: Any = None,
+        embedded: Mapping[str, Embedded] | None = None,
     ) -> "FusionClassifier":
         """Fit networks per fold and on all rows, then the booster on the rows that the folds cover.
 
@@ -88,6 +96,8 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
         label_end : (n,) when each label becomes known; not needed where ``folds`` has a ``label_horizon``.
         validation : (X, y) later than the rows, for early stopping; by default each model that stops early watches a
             purged tail of the rows that it is fitted on.
+        embedded : encoder name to what another fusion's ``embedded_`` holds for it, made on the same rows with the same
+            folds; that encoder is not fitted again, so other boosters and other ways to join cost little.
         """
         values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         codes = self._read_labels(labels)
@@ -98,6 +108,7 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
             sample_weight=sample_weight,
             validation=validation,
             label_end=label_end,
+            given=embedded,
         )
         return self
 
@@ -123,7 +134,7 @@ class FusionRegressor(FusionBase, RegressorPredictor):
         *,
         fusion: Fusion = "concatenate",
         groups: Mapping[str, Sequence[str]] | None = None,
-        n_components: int | None = 8,
+        n_components: int | None = 16,
         align: bool = True,
         validation_fraction: float = 0.15,
         n_jobs: int = 1,
@@ -139,7 +150,14 @@ class FusionRegressor(FusionBase, RegressorPredictor):
         self.n_jobs = n_jobs
 
     def fit(
-        self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None, label_end: Any = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        validation: Any = None,
+        label_end: Any = None,
+        embedded: Mapping[str, Embedded] | None = None,
     ) -> "FusionRegressor":
         """As ``FusionClassifier.fit``, with y (n,) values."""
         matrix, values, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
@@ -150,6 +168,7 @@ class FusionRegressor(FusionBase, RegressorPredictor):
             sample_weight=sample_weight,
             validation=validation,
             label_end=label_end,
+            given=embedded,
         )
         return self
 

@@ -76,6 +76,7 @@ class FusionBase(_BaseComposition):
         sample_weight: np.ndarray | None,
         validation: Any,
         label_end: Any,
+        given: Mapping[str, Embedded] | None,
     ) -> None:
         """Encoders out of fold and on all rows, the gate walking forward, then the booster on the covered rows."""
         named = self._check()
@@ -86,6 +87,9 @@ class FusionBase(_BaseComposition):
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
         self.embedded_: dict[str, Embedded] = {}
         for name, encoder in named.items():
+            if given is not None and name in given:
+                self.embedded_[name] = self._checked(name, given[name], folds, len(X))
+                continue
             job = Job(encoder, X, labels, label_end, intervals, sample_weight, self.validation_fraction)
             final = Refit(
                 encoder, X, labels, label_end, intervals, sample_weight, validation, self.validation_fraction
@@ -101,6 +105,18 @@ class FusionBase(_BaseComposition):
         joined = self._joined(take(X, rows), {name: found.values[rows] for name, found in self.embedded_.items()})
         fused = self._gate_walking_forward(joined, target[rows], weight[rows], fold[rows], intervals, rows)
         self.booster_ = self._fit_booster(X, labels, fused, rows, label_end, intervals, sample_weight, validation)
+
+    def _checked(self, name: str, found: Embedded, folds: list[Any], n_rows: int) -> Embedded:
+        """Embeddings made before, which must cover the rows that these folds test."""
+        fold = np.full(n_rows, -1, np.int64)
+        for number, (_, test) in enumerate(folds):
+            fold[test] = number
+        if not np.array_equal(found.fold, fold):
+            raise InvalidInput(
+                f"The embeddings of {name!r} were made on other rows or folds than this {type(self).__name__} has; leave "
+                "them out of embedded=, and they are made anew."
+            )
+        return found
 
     def _check(self) -> dict[str, Any]:
         owner = type(self).__name__

@@ -163,6 +163,20 @@ def test_regression_and_several_encoders():
     np.testing.assert_allclose(model.gate_.attention(np.zeros((3, 16))).sum(axis=1), 1.0)
 
 
+def test_embeddings_are_shared_between_fusions():
+    X, y = motif_market(600)
+    first = classifier().fit(X, y)
+
+    class Refusing(TurningEncoder):
+        def fit(self, X, y, **options):
+            raise AssertionError("fitted again")
+
+    again = classifier(encoder=Refusing()).fit(X, y, embedded=first.embedded_)
+    np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
+    with pytest.raises(InvalidInput, match="other rows or folds"):
+        classifier().fit(X.iloc[:500], y[:500], embedded=first.embedded_)
+
+
 def test_parameters_of_the_parts_are_reachable():
     model = classifier()
     model.set_params(net__window=5, booster__n_estimators=7)
