@@ -2,8 +2,8 @@
 
     python benchmarks/compile_time.py [family ...]
 
-Each measurement is a process of its own with its own empty cache of Numba's. Importing is not counted. Python's bytecode
-is cached beforehand, as it is after any first use of an installation.
+Each measurement is a process of its own with an empty cache of Numba's. Importing is not counted. Python's bytecode is
+cached beforehand, as it is after any first use of an installation.
 """
 
 import argparse

@@ -15,8 +15,7 @@ from consilience.kernels._hmm_lanes import (
     splat,
     store,
 )
-
-_CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
+from consilience.kernels._hmm_options import INNER, Chosen
 
 BLOCK = 16  # steps whose numbers stay in the first-level cache; groups are padded to a multiple of it
 FIRST_ROW, LAST_STEP, LOW, HIGH, ENDS = range(5)  # rows of a group's table (8 lanes each)
@@ -24,7 +23,7 @@ FIRST_ROW, LAST_STEP, LOW, HIGH, ENDS = range(5)  # rows of a group's table (8 l
 # loops rather than array expressions: each of those would take the compiler a third of a second
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def pack(X: np.ndarray, d: int, table: np.ndarray, start: int, packed: np.ndarray, at: int) -> None:
     """Copy a block of eight segments into lanes: packed[at + (s·D + i)·8 + lane]. Past a segment's end, its last row.
 
@@ -48,7 +47,7 @@ def pack(X: np.ndarray, d: int, table: np.ndarray, start: int, packed: np.ndarra
             store(packed, at + (s * d + i) * LANES, collect(X, bases, i))
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def unpack(values: np.ndarray, k: int, table: np.ndarray, start: int, out: np.ndarray) -> None:
     """Copy the owned rows of a block from lanes, values[(s·K + j)·8 + lane], to out (n·K,)."""
     bases = np.empty(LANES, np.int64)
@@ -71,7 +70,7 @@ def unpack(values: np.ndarray, k: int, table: np.ndarray, start: int, out: np.nd
                     out[bases[lane] + s * k + j] = values[(s * k + j) * LANES + lane]
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def log_densities(
     packed: np.ndarray,
     at: int,
@@ -79,14 +78,14 @@ def log_densities(
     means: np.ndarray,
     whitening: np.ndarray,
     constant: np.ndarray,
-    diagonal: bool,
+    full: Chosen,
     centred: np.ndarray,
     out: np.ndarray,
     place: int,
 ) -> None:
     """Log densities of the block packed[at:] into out[place + (s·K + k)·8], four steps side by side.
 
-    means, whitening : flat. centred : scratch (4·D·8,).
+    means, whitening : flat. full : True if the whitening is triangular. centred : scratch (4·D·8,).
     """
     half = splat(-0.5)
     k, row = len(constant), n_features * LANES
@@ -98,7 +97,7 @@ def log_densities(
             a, b, c, d = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
             x = at + s * row
             number = state * n_features
-            if diagonal:
+            if full is None:
                 for i in range(n_features):
                     mean, white = splat(means[number + i]), splat(whitening[number + i])
                     z = (load(packed, x) - mean) * white
@@ -138,7 +137,7 @@ def log_densities(
             store(out, to + 3 * stride, base + half * d)
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def relative_densities(density: np.ndarray, place: int, k: int, tops: np.ndarray) -> None:
     """Log densities of a block become densities over each row's largest, whose logarithm goes to tops (BLOCK·8,)."""
     for s in range(BLOCK):

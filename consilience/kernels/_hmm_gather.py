@@ -5,14 +5,12 @@ from numba import njit
 
 from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES, load, splat, store
+from consilience.kernels._hmm_options import INLINED, INNER, Chosen
 from consilience.kernels._hmm_scaled import back_block, last_block
 from consilience.kernels._hmm_steps import add_transitions
 
-_CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
-_INLINED = {**_CACHED, "forceinline": True}
 
-
-@njit(**_CACHED)
+@njit(**INNER)
 def gather(
     steps: int,
     table: np.ndarray,
@@ -24,7 +22,8 @@ def gather(
     packed: np.ndarray,
     n_features: int,
     means: np.ndarray,
-    diagonal: bool,
+    full: Chosen,
+    many: Chosen,
     sums: np.ndarray,
     summary: np.ndarray,
     edges: np.ndarray,
@@ -41,17 +40,17 @@ def gather(
     gamma, share, weight = np.empty(size), np.empty(size), np.zeros(size + k * LANES)
     carried = np.ones(2 * LANES)
     for start in range(steps - BLOCK, last_block(table) - 1, -BLOCK):
-        back_block(start, table, bounds, transmat, k, density, alpha, carried, gamma, share, weight, edges)
-        add_transitions(share, weight, sums, k)
-        add_moments(start, k, gamma, packed, n_features, means, diagonal, sums)
+        back_block(start, table, bounds, transmat, k, density, alpha, carried, gamma, share, weight, edges, many)
+        add_transitions(share, weight, sums, k, many)
+        add_moments(start, k, gamma, packed, n_features, means, full, sums)
     at = len(sums) - k * LANES
     for i in range(k):
         store(sums, at + i * LANES, load(gamma, i * LANES))
     store(summary, 0, load(carried, 0))
 
 
-@njit(**_INLINED)
-def add_moments(start, k, gamma, packed, n_features, means, diagonal, sums):  # type: ignore[no-untyped-def]
+@njit(**INLINED)
+def add_moments(start, k, gamma, packed, n_features, means, full, sums):  # type: ignore[no-untyped-def]
     """Occupancy and moments about the means of one block; two sums at once."""
     stride, row = k * LANES, n_features * LANES
     at = k * k * LANES
@@ -65,7 +64,7 @@ def add_moments(start, k, gamma, packed, n_features, means, diagonal, sums):  # 
         at += LANES
         for d in range(n_features):
             mean = splat(means[i * n_features + d])
-            if diagonal:
+            if full is None:
                 a, a2, b, b2 = load(sums, first), load(sums, second), splat(0.0), splat(0.0)
                 g = i * LANES
                 x = start * row + d * LANES

@@ -6,14 +6,13 @@ from numba import njit
 from consilience.kernels._hmm_emission import BLOCK, unpack
 from consilience.kernels._hmm_gather import gather
 from consilience.kernels._hmm_lanes import LANES, load, splat, store
+from consilience.kernels._hmm_options import CALLED, Chosen
 from consilience.kernels._hmm_scaled import back_block, forward, keep_alpha, last_block, normalized
-
-_CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 FILTER, SMOOTH, GATHER = range(3)
 
 
-@njit(**_CACHED)
+@njit(**CALLED)
 def run(
     groups: np.ndarray,
     steps: np.ndarray,
@@ -26,9 +25,10 @@ def run(
     means: np.ndarray,
     whitening: np.ndarray,
     constant: np.ndarray,
-    diagonal: bool,
+    full: Chosen,
+    many: Chosen,
     watch: bool,
-    smooth: bool,
+    smooth: Chosen,
     density: np.ndarray,
     alpha: np.ndarray,
     out: np.ndarray,
@@ -50,7 +50,7 @@ def run(
     for g in groups:
         table = tables[g]
         forward(
-            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
+            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
             False, True, packed, density, alpha, summaries[g],
         )  # fmt: skip
         keep_alpha(alpha, k, table, edges[g])
@@ -59,9 +59,21 @@ def run(
         store(carried, 0, splat(1.0))
         store(carried, LANES, splat(1.0))
         for start in range(steps[g] - BLOCK, last_block(table) - 1, -BLOCK):
-            if smooth:
+            if smooth is not None:
                 back_block(
-                    start, table, bounds[g], transmat, k, density, alpha, carried, gamma, share, weight, edges[g]
+                    start,
+                    table,
+                    bounds[g],
+                    transmat,
+                    k,
+                    density,
+                    alpha,
+                    carried,
+                    gamma,
+                    share,
+                    weight,
+                    edges[g],
+                    many,
                 )
             else:
                 normalized(alpha, start, k, gamma)
@@ -69,7 +81,7 @@ def run(
         store(summaries[g], 5 * LANES, load(carried, 0))
 
 
-@njit(**_CACHED)
+@njit(**CALLED)
 def run_gather(
     groups: np.ndarray,
     steps: np.ndarray,
@@ -82,7 +94,8 @@ def run_gather(
     means: np.ndarray,
     whitening: np.ndarray,
     constant: np.ndarray,
-    diagonal: bool,
+    full: Chosen,
+    many: Chosen,
     watch: bool,
     filled: bool,
     offsets: np.ndarray,
@@ -106,11 +119,11 @@ def run_gather(
         table = tables[g]
         lanes = packed[offsets[g] :]
         forward(
-            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, diagonal, watch,
+            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
             True, not filled, lanes, density, alpha, summaries[g],
         )  # fmt: skip
         keep_alpha(alpha, k, table, edges[g])
         gather(
-            steps[g], table, bounds[g], transmat, k, density, alpha, lanes, d, means, diagonal, sums[g],
+            steps[g], table, bounds[g], transmat, k, density, alpha, lanes, d, means, full, many, sums[g],
             summaries[g, 5 * LANES :], edges[g],
         )  # fmt: skip

@@ -10,15 +10,14 @@ import numpy as np
 from numba import njit
 
 from consilience.kernels._hmm_emission import BLOCK, ENDS, HIGH, LAST_STEP, LOW, log_densities, pack, relative_densities
-from consilience.kernels._hmm_lanes import LANES, exponent, inside, load, shrink, smaller, splat, store
+from consilience.kernels._hmm_lanes import LANES, exponent, inside, load, select, shrink, smaller, splat, store
+from consilience.kernels._hmm_options import INLINED, INNER, Chosen
 from consilience.kernels._hmm_steps import back_step, forward_step
-
-_CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 ALPHA_BEFORE, ALPHA_LAST, WEIGHT_FIRST, WEIGHT_AFTER = range(4)  # what is kept of each segment's edges
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def forward(
     X: np.ndarray,
     table: np.ndarray,
@@ -30,7 +29,8 @@ def forward(
     means: np.ndarray,
     whitening: np.ndarray,
     constant: np.ndarray,
-    diagonal: bool,
+    full: Chosen,
+    many: Chosen,
     watch: bool,
     keep: bool,
     fill: bool,
@@ -44,7 +44,8 @@ def forward(
     Parameters
     ----------
     X : (n·D,). steps : a multiple of BLOCK. bounds : (5·8,) the table's rows as floats.
-    first : (K·8,) each lane's prior of step 0. transmat : (K·K,). watch : look for states that underflow at every step.
+    first : (K·8,) each lane's prior of step 0. transmat : (K·K,). watch : look for states that underflow at every
+        step. many : True beyond ``WRITTEN_OUT`` states.
     keep : ``packed`` holds all of the group's rows, not just one block's; then ``fill`` says whether to write them.
     density, alpha : (steps·K·8,), filled with scaled densities and filtered probabilities, the latter up to one factor
         per step: dividing them at once would make every step wait for a division.
@@ -58,9 +59,6 @@ def forward(
     low1, high1 = low - one, high - one
     total, power, opening, closing, water, inverse = zero, zero, one, one, one, one
     centred, tops = np.empty(4 * n_features * LANES), np.empty(BLOCK * LANES)
-    identity = np.zeros(k * k)
-    for j in range(k):
-        identity[j * k + j] = 1.0
     inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1  # steps at which no segment begins or ends
     for lane in range(LANES):
         inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
@@ -69,15 +67,19 @@ def forward(
         if fill:
             pack(X, n_features, table, start, packed, rows)
         place = start * k * LANES
-        log_densities(packed, rows, n_features, means, whitening, constant, diagonal, centred, density, place)
+        log_densities(packed, rows, n_features, means, whitening, constant, full, centred, density, place)
         relative_densities(density, place, k, tops)
         for t in range(start, start + BLOCK):
             at = t * k * LANES
             top = load(tops, (t - start) * LANES)
             if t == 0:
-                scale = forward_step(first, 0, density, alpha, at, identity, inverse, k)
+                scale = zero
+                for j in range(k):
+                    p = load(first, j * LANES) * load(density, j * LANES)
+                    store(alpha, j * LANES, p)
+                    scale = scale + p
             else:
-                scale = forward_step(alpha, at - k * LANES, density, alpha, at, transmat, inverse, k)
+                scale = forward_step(density, alpha, at, transmat, inverse, k, many)
             if inner_from <= t < inner_to:
                 water = smaller(water, scale)
                 total = total + top
@@ -99,7 +101,7 @@ def forward(
     store(summary, 4 * LANES, water)
 
 
-@njit(**_CACHED, forceinline=True)
+@njit(**INLINED)
 def watched(alpha, before, transmat, inverse, k, now, low, high, water):  # type: ignore[no-untyped-def]
     """The lowest expected probability of any state at one step, if it is below the water."""
     for j in range(k):
@@ -110,7 +112,7 @@ def watched(alpha, before, transmat, inverse, k, now, low, high, water):  # type
     return water
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def back_block(
     start: int,
     table: np.ndarray,
@@ -124,6 +126,7 @@ def back_block(
     share: np.ndarray,
     weight: np.ndarray,
     edges: np.ndarray,
+    many: Chosen,
 ) -> None:
     """Smooth one block; blocks are gone through backwards.
 
@@ -146,19 +149,18 @@ def back_block(
         store(weight, (BLOCK * k + j) * LANES, load(weight, j * LANES))
     for t in range(start + BLOCK - 1, start - 1, -1):
         kept, at = (t - start) * k * LANES, t * k * LANES
-        if inner_from <= t < inner_to:
-            mark, rescale = back_step(
-                weight, gamma, share, kept, transmat, density, alpha, at, rescale, one, one, one, k
-            )
-            water = smaller(water, mark)
-            continue
-        now = splat(float(t))
-        going = inside(now, zero, last, one, zero)
-        own, counted = inside(now, low, high, one, zero), inside(now, low, ends, one, zero)
+        inner = inner_from <= t < inner_to
+        going, own, counted = one, one, one
+        if not inner:
+            now = splat(float(t))
+            going = inside(now, zero, last, one, zero)
+            own, counted = inside(now, low, high, one, zero), inside(now, low, ends, one, zero)
         mark, rescale = back_step(
-            weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted, k
+            weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted, k, many
         )
-        water = smaller(water, inside(now, low, high, mark, one))
+        water = smaller(water, select(own, mark, one))
+        if inner:
+            continue
         for lane in range(LANES):
             if t == table[LOW, lane] or t == table[HIGH, lane]:
                 which = WEIGHT_FIRST if t == table[LOW, lane] else WEIGHT_AFTER
@@ -168,7 +170,7 @@ def back_block(
     store(carried, LANES, rescale)
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def last_block(table: np.ndarray) -> int:
     """Where going back may end: the first step of the block in which the first owned step is."""
     low = table[LOW, 0]
@@ -178,7 +180,7 @@ def last_block(table: np.ndarray) -> int:
     return low // BLOCK * BLOCK
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def normalized(alpha: np.ndarray, start: int, k: int, out: np.ndarray) -> None:
     """One block of alpha, every row divided by its sum, into out (BLOCK·K·8,)."""
     for s in range(BLOCK):
@@ -191,7 +193,7 @@ def normalized(alpha: np.ndarray, start: int, k: int, out: np.ndarray) -> None:
             store(out, (s * k + j) * LANES, load(alpha, at + j * LANES) * total)
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def keep_alpha(alpha: np.ndarray, k: int, table: np.ndarray, edges: np.ndarray) -> None:
     """Copy alpha one step before each lane's segment, and at its end, to edges (4, 8, K)."""
     for lane in range(LANES):

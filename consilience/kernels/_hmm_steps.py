@@ -5,6 +5,7 @@ branches; beyond, the step loops. Both compute the same in the same order up to 
 ``_hmm_scaled``.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,16 @@ from numba.extending import intrinsic
 from consilience.kernels import _hmm_lanes
 from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES, larger, load, prefer, select, shrink, splat, store, store_bytes
+from consilience.kernels._hmm_options import INLINED
 
 WRITTEN_OUT = 4  # states; their predecessors on the best path fit into one byte per lane
-
-_INLINED = {"cache": True, "nogil": True, "error_model": "numpy", "forceinline": True}
 
 
 # -- beyond that: loops ----------------------------------------------------------------------------------------
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _forward_loop(
-    source: np.ndarray,
-    before: int,
     density: np.ndarray,
     alpha: np.ndarray,
     at: int,
@@ -35,18 +33,19 @@ def _forward_loop(
     inverse: Any,
     k: int,
 ) -> Any:
+    before = at - k * LANES
     scale = splat(0.0)
     for j in range(k):
         p = splat(0.0)
         for i in range(k):
-            p = p + load(source, before + i * LANES) * splat(transmat[i * k + j])
+            p = p + load(alpha, before + i * LANES) * splat(transmat[i * k + j])
         p = p * (load(density, at + j * LANES) * inverse)
         store(alpha, at + j * LANES, p)
         scale = scale + p
     return scale
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _back_loop(
     weight: np.ndarray,
     gamma: np.ndarray,
@@ -87,7 +86,7 @@ def _back_loop(
     return norm * shrink(mass), shrink(size)
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _climb_loop(
     delta: np.ndarray,
     density: np.ndarray,
@@ -116,7 +115,7 @@ def _climb_loop(
     return top
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _transitions_loop(share: np.ndarray, weight: np.ndarray, sums: np.ndarray, k: int) -> None:
     stride = k * LANES
     for i in range(k):
@@ -174,22 +173,20 @@ class _Emitter:
 
 
 def _forward(k: int) -> Any:
-    def typed(
-        typing: Any, source: Any, before: Any, density: Any, alpha: Any, at: Any, transmat: Any, inverse: Any
-    ) -> Any:
+    def typed(typing: Any, density: Any, alpha: Any, at: Any, transmat: Any, inverse: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             emit = _Emitter(context, builder, sig, args)
-            old = [emit.load(0, args[1], i) for i in range(k)]
+            old = [emit.load(1, args[2], i - k) for i in range(k)]
             new = []
             for j in range(k):
-                p = emit.dot(old, [emit.spread(5, i * k + j) for i in range(k)])
-                b = _hmm_lanes.multiply(builder, emit.load(2, args[4], j), args[6])
+                p = emit.dot(old, [emit.spread(3, i * k + j) for i in range(k)])
+                b = _hmm_lanes.multiply(builder, emit.load(0, args[2], j), args[4])
                 new.append(_hmm_lanes.multiply(builder, p, b))
-                emit.store(3, args[4], j, new[-1])
+                emit.store(1, args[2], j, new[-1])
             return emit.total(new)
 
         lanes, size = _hmm_lanes.LANES_TYPE, types.intp
-        return lanes(source, size, density, alpha, size, transmat, lanes), generate
+        return lanes(density, alpha, size, transmat, lanes), generate
 
     return intrinsic(typed)
 
@@ -341,7 +338,12 @@ def _descend(typing: Any, back: Any, at: Any, state: Any) -> Any:
 
 if config.DISABLE_JIT:
     WRITTEN_OUT = 0
-    forward_step, back_step, climb_step, add_transitions = _forward_loop, _back_loop, _climb_loop, _transitions_loop
+
+    def _always(loop: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: loop(*args[:-1])
+
+    forward_step, back_step, climb_step = _always(_forward_loop), _always(_back_loop), _always(_climb_loop)
+    add_transitions = _always(_transitions_loop)
 
     def descend_step(back: np.ndarray, at: int, state: np.ndarray) -> np.ndarray:
         """The states before ``state``, both as whole numbers in the bits of float64, from bytes of ``climb_step``."""
@@ -355,24 +357,24 @@ else:
     _transitions1, _transitions2, _transitions3, _transitions4 = (_transitions(k) for k in range(1, 5))
     descend_step = intrinsic(_descend)
 
-    @njit(**_INLINED)
-    def forward_step(source, before, density, alpha, at, transmat, inverse, k):  # type: ignore[no-untyped-def]
-        """Filter one row: alpha[at:] from source[before:], densities and the factor that keeps numbers near 1.
+    @njit(**INLINED)
+    def forward_step(density, alpha, at, transmat, inverse, k, many):  # type: ignore[no-untyped-def]
+        """Filter one row: alpha[at:] from the row before it, densities and the factor that keeps numbers near 1.
 
         Gives their sum.
         """
+        if many is not None:
+            return _forward_loop(density, alpha, at, transmat, inverse, k)
         if k == 1:
-            return _forward1(source, before, density, alpha, at, transmat, inverse)
+            return _forward1(density, alpha, at, transmat, inverse)
         if k == 2:
-            return _forward2(source, before, density, alpha, at, transmat, inverse)
+            return _forward2(density, alpha, at, transmat, inverse)
         if k == 3:
-            return _forward3(source, before, density, alpha, at, transmat, inverse)
-        if k == 4:
-            return _forward4(source, before, density, alpha, at, transmat, inverse)
-        return _forward_loop(source, before, density, alpha, at, transmat, inverse, k)
+            return _forward3(density, alpha, at, transmat, inverse)
+        return _forward4(density, alpha, at, transmat, inverse)
 
-    @njit(**_INLINED)
-    def back_step(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted, k):  # type: ignore[no-untyped-def]
+    @njit(**INLINED)
+    def back_step(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted, k, many):  # type: ignore[no-untyped-def]
         """Smooth one row.
 
         Parameters
@@ -384,44 +386,44 @@ else:
 
         Gives the row's low water and the next factor.
         """
+        if many is not None:
+            return _back_loop(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted, k)
         if k == 1:
             return _back1(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted)
         if k == 2:
             return _back2(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted)
         if k == 3:
             return _back3(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted)
-        if k == 4:
-            return _back4(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted)
-        return _back_loop(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted, k)
+        return _back4(weight, gamma, share, kept, transmat, density, alpha, at, rescale, going, own, counted)
 
-    @njit(**_INLINED)
-    def climb_step(delta, density, at, log_trans, before, going, back, here, k):  # type: ignore[no-untyped-def]
+    @njit(**INLINED)
+    def climb_step(delta, density, at, log_trans, before, going, back, here, k, many):  # type: ignore[no-untyped-def]
         """The best way into each state of the next row, in the lanes of ``going``; the others keep their delta.
 
         back[here:] is filled with the predecessors: of up to ``WRITTEN_OUT`` states two bits each in one byte per lane,
         else one byte per state and lane. ``before`` is what the last step gave: the largest delta, which is subtracted
         now, a step late, so that the next row need not wait for it.
         """
+        if many is not None:
+            return _climb_loop(delta, density, at, log_trans, before, going, back, here, k)
         if k == 1:
             return _climb1(delta, density, at, log_trans, before, going, back, here)
         if k == 2:
             return _climb2(delta, density, at, log_trans, before, going, back, here)
         if k == 3:
             return _climb3(delta, density, at, log_trans, before, going, back, here)
-        if k == 4:
-            return _climb4(delta, density, at, log_trans, before, going, back, here)
-        return _climb_loop(delta, density, at, log_trans, before, going, back, here, k)
+        return _climb4(delta, density, at, log_trans, before, going, back, here)
 
-    @njit(**_INLINED)
-    def add_transitions(share, weight, sums, k):  # type: ignore[no-untyped-def]
+    @njit(**INLINED)
+    def add_transitions(share, weight, sums, k, many):  # type: ignore[no-untyped-def]
         """sums[i·K + j] += Σ share(t, i) · weight(t + 1, j) over the steps of a block."""
-        if k == 1:
+        if many is not None:
+            _transitions_loop(share, weight, sums, k)
+        elif k == 1:
             _transitions1(share, weight, sums)
         elif k == 2:
             _transitions2(share, weight, sums)
         elif k == 3:
             _transitions3(share, weight, sums)
-        elif k == 4:
-            _transitions4(share, weight, sums)
         else:
-            _transitions_loop(share, weight, sums, k)
+            _transitions4(share, weight, sums)

@@ -5,12 +5,11 @@ from numba import njit
 
 from consilience.kernels._hmm_emission import BLOCK, FIRST_ROW, HIGH, LAST_STEP, LOW, log_densities, pack
 from consilience.kernels._hmm_lanes import LANES, inside, larger, load, scatter_square, splat, store
-from consilience.kernels._hmm_steps import WRITTEN_OUT, climb_step, descend_step
+from consilience.kernels._hmm_options import CALLED, INNER, Chosen
+from consilience.kernels._hmm_steps import climb_step, descend_step
 
-_CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@njit(**_CACHED)
+@njit(**INNER)
 def climb(
     X: np.ndarray,
     table: np.ndarray,
@@ -22,7 +21,8 @@ def climb(
     means: np.ndarray,
     whitening: np.ndarray,
     constant: np.ndarray,
-    diagonal: bool,
+    full: Chosen,
+    many: Chosen,
     delta: np.ndarray,
     back: np.ndarray,
     total: np.ndarray,
@@ -40,25 +40,22 @@ def climb(
     edges : (2, 8, K), filled with delta less its largest, one step before the owned ones and at their last.
     """
     k = len(constant)
-    width = LANES if k <= WRITTEN_OUT else k * LANES
+    width = LANES if many is None else k * LANES
     low, high, last = load(bounds, LOW * LANES), load(bounds, HIGH * LANES), load(bounds, LAST_STEP * LANES)
     zero, one, half = splat(0.0), splat(1.0), splat(0.5)
     gained, top = zero, zero
     tops = np.empty(LANES)
     packed, centred = np.empty(BLOCK * n_features * LANES), np.empty(4 * n_features * LANES)
     density = np.empty(BLOCK * k * LANES)
-    inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1  # steps at which no segment begins or ends
+    inner_from, inner_to = 1, table[HIGH, 0] - 1  # steps at which no segment begins or ends
     for lane in range(LANES):
         inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
     for start in range(0, steps, BLOCK):
         pack(X, n_features, table, start, packed, 0)
-        log_densities(packed, 0, n_features, means, whitening, constant, diagonal, centred, density, 0)
+        log_densities(packed, 0, n_features, means, whitening, constant, full, centred, density, 0)
         for t in range(start, start + BLOCK):
             at = (t - start) * k * LANES
-            if inner_from <= t < inner_to and t > 0:
-                top = climb_step(delta, density, at, log_trans, top, one, back, t * width, k)
-                gained = gained + top
-                continue
+            inner = inner_from <= t < inner_to
             now = splat(float(t))
             if t == 0:
                 top = splat(-np.inf)
@@ -67,8 +64,13 @@ def climb(
                     store(delta, j * LANES, value)
                     top = larger(value, top)
             else:
-                going = inside(now, zero, last + half, one, zero)
-                top = climb_step(delta, density, at, log_trans, top, going, back, t * width, k)
+                going = one
+                if not inner:
+                    going = inside(now, zero, last + half, one, zero)
+                top = climb_step(delta, density, at, log_trans, top, going, back, t * width, k, many)
+            if inner:
+                gained = gained + top
+                continue
             gained = gained + inside(now, low, high, top, zero)
             for lane in range(LANES):
                 if t == table[LOW, lane] - 1 or t == table[HIGH, lane] - 1:
@@ -78,36 +80,44 @@ def climb(
     store(total, 0, gained)
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def descend(
-    back: np.ndarray, delta: np.ndarray, k: int, steps: int, table: np.ndarray, path: np.ndarray, ends: np.ndarray
+    back: np.ndarray,
+    delta: np.ndarray,
+    k: int,
+    many: Chosen,
+    steps: int,
+    table: np.ndarray,
+    path: np.ndarray,
+    ends: np.ndarray,
 ) -> None:
     """Backwards in time: the owned rows' path (n,), and the states just before and at their end (2, 8).
 
     path holds whole numbers in the bits of float64.
     """
-    state = np.zeros(LANES, np.int64)
+    bits = np.zeros(LANES)
+    state = bits.view(np.int64)
     for lane in range(LANES):
         for j in range(1, k):
             if delta[j * LANES + lane] > delta[state[lane] * LANES + lane]:
                 state[lane] = j
     states = np.empty(LANES * LANES)  # of eight steps
-    numbers = states.view(np.int64)
-    bases = np.empty(LANES, np.int64)
+    numbers, bases = states.view(np.int64), np.empty(LANES, np.int64)
     inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1
     for lane in range(LANES):
         inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
-        numbers[lane] = state[lane]
-    now = load(states, 0)
+    now = load(bits, 0)
     for start in range(steps - LANES, -1, -LANES):
         for t in range(start + LANES - 1, start - 1, -1):
             store(states, (t - start) * LANES, now)
-            if t > 0 and k <= WRITTEN_OUT:
+            if t == 0:
+                continue
+            if many is None:
                 now = descend_step(back, t * LANES, now)
-            elif t > 0:
+            else:
                 for lane in range(LANES):
                     state[lane] = back[(t * k + numbers[(t - start) * LANES + lane]) * LANES + lane]
-                now = load(state.view(np.float64), 0)
+                now = load(bits, 0)
         for lane in range(LANES):
             bases[lane] = table[FIRST_ROW, lane] + start
         if inner_from <= start and start + LANES <= inner_to:
@@ -123,7 +133,7 @@ def descend(
                     path[table[FIRST_ROW, lane] + t] = states[(t - start) * LANES + lane]
 
 
-@njit(**_CACHED)
+@njit(**CALLED)
 def run(
     groups: np.ndarray,
     steps: np.ndarray,
@@ -136,7 +146,8 @@ def run(
     means: np.ndarray,
     whitening: np.ndarray,
     constant: np.ndarray,
-    diagonal: bool,
+    full: Chosen,
+    many: Chosen,
     back: np.ndarray,
     path: np.ndarray,
     totals: np.ndarray,
@@ -149,7 +160,7 @@ def run(
     for g in groups:
         table = tables[g]
         climb(
-            X, table, steps[g], bounds[g], first[g], log_trans, d, means, whitening, constant, diagonal,
+            X, table, steps[g], bounds[g], first[g], log_trans, d, means, whitening, constant, full, many,
             delta, back, totals[g], edges[g],
         )  # fmt: skip
-        descend(back, delta, k, steps[g], table, path, ends[g])
+        descend(back, delta, k, many, steps[g], table, path, ends[g])

@@ -9,6 +9,7 @@ from consilience.kernels._hmm_emission import BLOCK, HIGH
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_passes import FILTER, GATHER, SMOOTH
 from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
+from consilience.kernels._hmm_steps import WRITTEN_OUT
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
 from consilience.kernels.workers import in_threads, n_threads, scratch
@@ -96,7 +97,8 @@ class ScaledPass:
         steps = -(-needed // BLOCK) * BLOCK
         room = (int(steps.max()) + 1) * LANES
         model = (
-            transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer, diagonal,
+            transmat, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer,
+            None if diagonal else True, True if k > WRITTEN_OUT else None,
             bool((transmat < _TINY_TRANSITION).any()),
         )  # fmt: skip
         rows = (segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d)
@@ -113,7 +115,7 @@ class ScaledPass:
                 )  # fmt: skip
             else:
                 _hmm_passes.run(
-                    parts[number], steps, *rows, *model, mode == SMOOTH, density, alpha,
+                    parts[number], steps, *rows, *model, True if mode == SMOOTH else None, density, alpha,
                     out.reshape(-1), summaries, edges,
                 )  # fmt: skip
 

@@ -5,6 +5,7 @@ import numpy as np
 from consilience.kernels import _hmm_viterbi
 from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES
+from consilience.kernels._hmm_steps import WRITTEN_OUT
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
 from consilience.kernels.workers import in_threads, n_threads, scratch
@@ -52,7 +53,8 @@ def _all_groups(
         _hmm_viterbi.run(
             parts[number], steps, segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
             parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer,
-            parameters.whitening.ndim == 2, back.view(np.uint8), path, totals, edges, ends,
+            None if parameters.whitening.ndim == 2 else True, True if k > WRITTEN_OUT else None,
+            back.view(np.uint8), path, totals, edges, ends,
         )  # fmt: skip
 
     in_threads(work, len(parts))

@@ -9,7 +9,7 @@ from numba import config
 from consilience.base import InvalidInput
 from consilience.kernels import _hmm_log, hmm, hmm_scaled, hmm_segments, hmm_viterbi
 from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, HMMParameters
-from consilience.kernels.hmm_scaled import FILTER, SMOOTH, ScaledPass
+from consilience.kernels.hmm_scaled import FILTER, GATHER, SMOOTH, ScaledPass
 from tests.kernels.test_hmm import parameters, rows
 
 JIT = not config.DISABLE_JIT
@@ -100,6 +100,24 @@ def test_a_memory_longer_than_the_overlap_is_noticed(stay):
     p = sticky(3, 1, stay, "spherical", spread=0.02)
     X = rows(5_000, 1)
     agree(X, p, np.array([0, len(X)]))
+
+
+@pytest.mark.skipif(not JIT, reason="long")
+@pytest.mark.parametrize("lengths", [[40_000], [5_000, 3, 700], [500] * 30])
+@pytest.mark.parametrize("k", [2, 4, 6])
+def test_clear_states_are_cut_once(lengths, k, monkeypatch):
+    """Edges that are not kept where they should be would only cost time: longer overlaps, then log space."""
+    p = sticky(k, 3, 0.9)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    X = rows(starts[-1], 3)
+    for mode in (FILTER, SMOOTH, GATHER):
+        scaled = ScaledPass(X, starts)
+        assert scaled.run(p, mode) is not None
+        assert scaled._overlap == hmm_segments.FIRST_OVERLAP
+    cuts = []
+    monkeypatch.setattr(hmm_viterbi, "cut", lambda *args: cuts.append(args) or hmm_segments.cut(*args))
+    assert hmm_viterbi.best_path(X, starts, p) is not None
+    assert len(cuts) == 1
 
 
 @pytest.mark.skipif(not JIT, reason="long")

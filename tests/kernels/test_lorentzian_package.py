@@ -24,6 +24,8 @@ MODULES = [
 def test_docstring_examples(module):
     if module.__name__.endswith("approximate"):
         pytest.importorskip("usearch")
+        if config.DISABLE_JIT:
+            pytest.skip("usearch calls the metric as a compiled C function")
     assert doctest.testmod(module).failed == 0
 
 
