@@ -268,10 +268,10 @@ def specialists_of_models(seeds: int) -> None:
         for name in ("logistic", "lightgbm"):
             alone, own = (np.array(rows[label]) for label in (name, f"{name} per regime"))
             t, p = stats.ttest_1samp(alone - own, 0.0)
+            gain, worst = (alone - own).mean(), 100 * ((alone - own) / alone).min()
             print(
-                f"  {name}: {alone.mean():.4f} for all rows, {own.mean():.4f} per regime: gain "
-                f"{(alone - own).mean():+.5f} (t {t:+.1f}, p {p:.2g}), worst {100 * ((alone - own) / alone).min():+.2f} %, "
-                f"mean strength {np.mean(rows[f'{name} strength']):.2f}"
+                f"  {name}: {alone.mean():.4f} for all rows, {own.mean():.4f} per regime: gain {gain:+.5f} "
+                f"(t {t:+.1f}, p {p:.2g}), worst {worst:+.2f} %, mean strength {np.mean(rows[f'{name} strength']):.2f}"
             )
 
 
@@ -298,7 +298,7 @@ def fusion(seeds: int) -> None:
             alike.append(known[name].likeness.mean(axis=0))
         before, after = np.mean(alike, axis=0)
         print(
-            f"fusion of {name} and lightgbm, {seeds} planted seeds; neighbouring networks alike {before:.2f}, aligned {after:.2f}"
+            f"fusion of {name} and lightgbm, {seeds} planted seeds; neighbours alike {before:.2f}, aligned {after:.2f}"
         )
         alone = np.array(losses["booster alone"])
         for label, values in losses.items():
@@ -423,10 +423,14 @@ def robustness(seeds: int) -> None:
             whole, left = soft_vote(case.holdout, weight), soft_vote(case.holdout[rest], weight[rest])
             lost.setdefault(name, []).append(loss_of(left, case.codes) - loss_of(whole, case.codes))
     print(f"losing the best member by out-of-fold loss ({seeds} planted seeds), nats:")
+    draws = np.random.default_rng(0).integers(0, seeds, (2000, seeds))
+    own = np.array(lost.pop("stack"))
+    print(f"  {'stack':32s} {own.mean():+.5f}")
     for name, values in lost.items():
-        print(
-            f"  {name:32s} {np.mean(values):+.5f}; the stack loses {np.mean(lost['stack']) / np.mean(values):.2f} of it"
-        )
+        vote = np.array(values)
+        low, high = np.percentile(own[draws].mean(axis=1) / vote[draws].mean(axis=1), [2.5, 97.5])
+        ratio = f"{own.mean() / vote.mean():.2f} of it [{low:.2f}, {high:.2f}]"
+        print(f"  {name:32s} {vote.mean():+.5f}; the stack loses {ratio}")
 
 
 def speed(seeds: int) -> None:

@@ -113,8 +113,8 @@ class FusionBase(_BaseComposition):
             fold[test] = number
         if not np.array_equal(found.fold, fold):
             raise InvalidInput(
-                f"The embeddings of {name!r} were made on other rows or folds than this {type(self).__name__} has; leave "
-                "them out of embedded=, and they are made anew."
+                f"The embeddings of {name!r} were made on other rows or folds than this {type(self).__name__} has. "
+                "Leave them out of embedded=, and they are made anew."
             )
         return found
 

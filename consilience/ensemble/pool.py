@@ -183,8 +183,9 @@ class LogLoss:
         """Loss of each row (n,), and the probabilities of all classes but the first (n, n_classes - 1)."""
         if logits.shape[1] == 1:
             odds = logits[:, 0]
-            total = np.logaddexp(0.0, odds)
-            return total - odds * target, np.exp(odds - total)[:, None]
+            small = np.exp(-np.abs(odds))  # in (0, 1]: one exponential and one logarithm that numpy has vector code for
+            proba = np.where(odds > 0.0, 1.0, small) / (1.0 + small)
+            return np.maximum(odds, 0.0) + np.log(1.0 + small) - odds * target, proba[:, None]
         full = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1)
         highest = full.max(axis=1)
         total = np.log(np.exp(full - highest[:, None]).sum(axis=1)) + highest
