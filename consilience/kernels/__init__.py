@@ -17,6 +17,11 @@ _MODULES = {
     "GaussianHMM": "gaussian_hmm",
     "HMMClassifier": "hmm_classifier",
     "RegimeFeatures": "regime_features",
+    "select_n_components": "hmm_selection",
+    "regime_report": "regime_reporting",
+    "plot_states": "regime_plots",
+    "plot_transitions": "regime_plots",
+    "plot_probabilities": "regime_plots",
 }
 
 __all__ = sorted([*_MODULES, "forest"])

@@ -5,8 +5,7 @@ import pytest
 from numba import config
 
 from consilience.base import InvalidInput
-from consilience.kernels import GaussianHMM, hmm_selection
-from consilience.kernels.hmm_selection import select_n_components
+from consilience.kernels import GaussianHMM, hmm_selection, select_n_components
 from tests.kernels.test_gaussian_hmm import by_hand, hmmlearns, market
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="whole fits; their kernels are tested without the JIT too")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from consilience.kernels import RegimeFeatures, regime_report
+from consilience.kernels import RegimeFeatures, regime_report, regime_reporting
 from tests.contracts.predictor import market
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="whole fits; their kernels are tested without the JIT too")
@@ -18,7 +18,7 @@ def fitted(assets=1):
 @pytest.mark.parametrize("assets", [1, 2])
 def test_the_table_counts_what_transform_gives(assets):
     model, X = fitted(assets)
-    report = regime_report.regime_report(model, X)
+    report = regime_report(model, X)
     states = model.transform(X)[[f"regime_{i}" for i in range(3)]].to_numpy().argmax(axis=1)
     np.testing.assert_allclose(report.table["share"], np.bincount(states, minlength=3) / len(X))
     assert report.table["share"].sum() == pytest.approx(1)
@@ -32,4 +32,4 @@ def test_the_table_counts_what_transform_gives(assets):
 
 
 def test_docstrings():
-    assert doctest.testmod(regime_report).failed == 0
+    assert doctest.testmod(regime_reporting).failed == 0
