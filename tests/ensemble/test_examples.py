@@ -19,11 +19,17 @@ def test_docstrings(module):
     assert found.failed == 0
 
 
-def test_the_page_in_docs():
+def blocks_of_the_page():
     page = (Path(__file__).parents[2] / "docs" / "ensemble.md").read_text()
+    return [part.split("```")[0] for part in page.split("```python\n")[1:]]
+
+
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_page_in_docs(number):
     X, y = market(400)
     label_end = pd.Series(X.index, X.index).shift(-1).ffill()
     names = {"X": X, "y": y, "label_end": label_end, "X_new": X.iloc[-3:]}
-    code = page.split("```python\n")[1].split("```")[0]
-    exec(code, names)  # noqa: S102 (the page's own example)
-    assert names["stack"].predict_proba(X).shape == (400, 2)
+    assert len(blocks_of_the_page()) == 2
+    exec(blocks_of_the_page()[number], names)  # noqa: S102 (the page's own examples)
+    model = names["stack"] if number == 0 else names["fusion"]
+    assert model.predict_proba(X).shape == (400, 2)
