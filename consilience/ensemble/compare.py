@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def compare(
         scores, loss = _judge(truth, table, rows, classify, step, counts, level)
         losses[name] = np.bincount(step, loss) / np.bincount(step)
         records[name] = (
-            scores | {"fit_seconds": float(np.mean(table.fit_seconds))} | _cost(named[name], X, y, intervals)
+            scores | {"fit_seconds": float(np.mean(table.fit_seconds))} | _cost(named[name], X, y, intervals, label_end)
         )
     metric = _SHOWN[classify][0]
     frame = pd.DataFrame.from_dict(records, orient="index").sort_values(metric, ascending=metric in LOWER_IS_BETTER)
@@ -205,13 +206,15 @@ def _pairs(losses: Mapping[str, np.ndarray], order: Sequence[str], horizon: int)
 # -- what a predictor costs --------------------------------------------------------------------------------------------
 
 
-def _cost(predictor: Any, X: Any, y: Any, intervals: Any) -> dict[str, float]:
+def _cost(predictor: Any, X: Any, y: Any, intervals: Any, label_end: Any) -> dict[str, float]:
     """Fit once on all rows: the memory that it took, the time for one new row, and the size of what is stored."""
-    rows, options = np.arange(len(X)), {}
+    rows, options = np.arange(len(X)), dict[str, Any]()
     if getattr(predictor, "uses_validation", False):
         rows, tail = tail_of(intervals, rows, 0.15)
         options["validation"] = (take(X, tail), np.asarray(y)[tail])
     model = clone(predictor)
+    if label_end is not None and "label_end" in signature(model.fit).parameters:
+        options["label_end"] = take(label_end, rows)
     with _Peak() as peak:
         model.fit(take(X, rows), np.asarray(y)[rows], **options)
     ask = model.predict_proba if is_classifier(model) else model.predict

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,8 @@ def _fit_fold(
         model.refit_members(take(X, train), y[train], label_end=ends)
     else:
         model = clone(predictor)
-        options = {"label_end": ends} if hasattr(predictor, "members") and ends is not None else {}
+        takes_ends = ends is not None and "label_end" in signature(model.fit).parameters
+        options = {"label_end": ends} if takes_ends else {}
         model.fit(take(X, train), y[train], **options)
     predict = model.predict_proba if is_classifier(model) else model.predict
     return predict, int(getattr(model, "lookback", 0)), getattr(model, "classes_", np.empty(0))

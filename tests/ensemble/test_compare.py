@@ -9,6 +9,7 @@ import pytest
 
 from consilience.base import InvalidInput
 from consilience.boosting import LightGBMClassifier, LogisticClassifier, RidgeRegressor
+from consilience.ensemble import StackingClassifier
 from consilience.ensemble.compare import compare
 from consilience.evaluation import PurgedWalkForward
 from tests.contracts.predictor import market
@@ -81,3 +82,12 @@ def test_what_cannot_be_compared_is_refused():
 
 def test_examples():
     assert doctest.testmod(sys.modules["consilience.ensemble.compare"]).failed == 0
+
+
+def test_ensembles_with_folds_of_their_own_get_the_label_ends():
+    X, y = market(300)
+    ends = pd.Series(X.index, X.index).shift(-1).ffill()
+    folds = PurgedWalkForward(n_splits=2)
+    stack = StackingClassifier([("a", LogisticClassifier()), ("b", LogisticClassifier(C=1e-3))], folds)
+    found = compare({"stack": stack, "alone": LogisticClassifier()}, X, y, folds, label_end=ends, n_samples=50)
+    assert set(found.table.index) == {"stack", "alone"}

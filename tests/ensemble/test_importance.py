@@ -1,13 +1,15 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from consilience.base import InvalidInput
 from consilience.boosting import LightGBMClassifier, LogisticClassifier, RidgeRegressor
-from consilience.ensemble import StackingClassifier, VotingClassifier, permutation_importance
+from consilience.ensemble import FusionClassifier, StackingClassifier, VotingClassifier, permutation_importance
 from consilience.ensemble.importance import weighted_importances
 from consilience.evaluation import PurgedWalkForward
 from consilience.kernels import HMMClassifier
 from tests.contracts.predictor import market
+from tests.ensemble.encoders import TurningEncoder
 
 FOLDS = PurgedWalkForward(n_splits=3, label_horizon=1)
 
@@ -58,3 +60,11 @@ def test_ensembles_report_them_by_name():
         own = model.feature_importances_
         assert list(own.index) == list(X.columns) and own.sum() == pytest.approx(1.0)
         assert own.idxmax() == "f0"
+
+
+def test_models_with_folds_of_their_own_get_the_label_ends():
+    X, y = market(400)
+    ends = pd.Series(X.index, X.index).shift(-1).ffill()
+    fusion = FusionClassifier([("net", TurningEncoder())], LogisticClassifier(), PurgedWalkForward(n_splits=2))
+    found = permutation_importance(fusion, X, y, PurgedWalkForward(n_splits=2), label_end=ends, n_repeats=1)
+    assert found.index[0] == "f0"
