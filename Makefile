@@ -40,7 +40,7 @@ test-nojit: $(READY) ## the kernels' suite without Numba's compiler
 	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "not slow" tests/kernels -n 2
 
 soak: $(READY) ## long soak and fault campaigns
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow -s -rs
 
 lint: $(READY) ## ruff, mypy, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

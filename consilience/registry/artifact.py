@@ -15,7 +15,7 @@ import numpy as np
 
 from consilience.base import InvalidState, State
 from consilience.registry import checkpoint, durable
-from consilience.registry.errors import DamagedArtifact
+from consilience.registry.errors import DamagedArtifact, StorageFailed
 from consilience.registry.manifest import LIMITS, MANIFEST, Limits, build_manifest, parse_json, read_limited
 from consilience.registry.names import check_digest
 
@@ -69,6 +69,7 @@ def write(part: Part, folder: Path, native: Mapping[str, bytes] | None = None) -
     Raises
     ------
     InvalidState : the state would not come back exactly as it is.
+    StorageFailed : what was written cannot be read.
     """
     arrays: list[np.ndarray] = []
     tree = _describe(part.state, arrays, root=True)
@@ -104,6 +105,8 @@ def _check_written(part: Part, folder: Path) -> None:
     try:
         back = read(folder, children.__getitem__)
     except DamagedArtifact as error:
+        if error.__cause__ is not None:  # a file could not be read, which is not the model's fault
+            raise StorageFailed(f"What was just written to {folder} cannot be read back: {error}") from error
         raise InvalidState(f"{part.state.kind} cannot be stored: {error}") from error
     if back.digest() != part.digest:
         raise InvalidState(f"{part.state.kind} cannot be stored: it does not come back exactly as it is.")

@@ -44,7 +44,9 @@ class Bundle:
         """Refuse a bundle that none of the wanted keys has signed; without any wanted, all are taken."""
         if wanted and not set(wanted) & set(self.signers):
             keys = ", ".join(f"{key[:12]}…" for key in sorted(wanted))
-            raise Refused(f"The bundle of {self.record['name']!r:.80} has no valid signature by a trusted key ({keys}).")
+            raise Refused(
+                f"The bundle of {self.record['name']!r:.80} has no valid signature by a trusted key ({keys})."
+            )
 
     def facts(self) -> dict[str, Any]:
         """What was recorded of the model, with where it comes from, as arguments of ``Registry.publish``."""

@@ -9,6 +9,8 @@ small file cannot unfold into a large array.
 import contextlib
 import logging
 import math
+import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,6 +39,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
         "float64",
     )
 }
+_CODE = re.compile(r"\[os_error_code='(\d+)'\]")
 _BY_TYPE = {dtype: name for name, dtype in DTYPES.items()}
 
 _lock = threading.Lock()  # one Orbax handler per process, used by one thread at a time
@@ -89,11 +92,22 @@ def unpack(packed: Mapping[str, np.ndarray], places: list[Any]) -> list[np.ndarr
 
 
 def save(packed: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Write a checkpoint into a folder that does not exist yet and that no other process uses; syncs nothing."""
+    """Write a checkpoint into a folder that does not exist yet and that no other process uses; syncs nothing.
+
+    Raises
+    ------
+    OSError : the disk refused.
+    """
     import orbax.checkpoint as ocp
 
-    with _lock, _quiet():
-        _handler().save(folder.absolute(), args=ocp.args.PyTreeSave(dict(packed)))
+    try:
+        with _lock, _quiet():
+            _handler().save(folder.absolute(), args=ocp.args.PyTreeSave(dict(packed)))
+    except ValueError as error:  # what TensorStore makes of every error
+        code = _CODE.search(str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(folder)) from error
     (folder / "commit_success.txt").unlink(missing_ok=True)  # it names the staging folder; only object stores need it
 
 
@@ -210,10 +224,12 @@ def _unsynced() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax warns that it merges no OCDBT files and handles no jax.Array; there are none of either."""
+    """Orbax warns that it merges no OCDBT files and handles no jax.Array, of which there are none, and logs errors that
+    it raises too.
+    """
     logger = logging.getLogger("absl")
     before = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

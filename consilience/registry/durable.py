@@ -51,7 +51,7 @@ def sync_folder(path: Path) -> None:
 
 def sync_tree(top: Path) -> None:
     """Sync every file below ``top``, then every folder from the deepest up to ``top``."""
-    walked = [(Path(folder), files) for folder, _, files in os.walk(top, topdown=False)]
+    walked = [(Path(folder), files) for folder, _, files in os.walk(top, topdown=False, onerror=_raise)]
     everything = [folder / name for folder, files in walked for name in files]
     for path in everything:
         _begin_writing(path)
@@ -59,6 +59,11 @@ def sync_tree(top: Path) -> None:
         sync_file(path)
     for folder, _ in walked:
         sync_folder(folder)
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be listed is not one without files, which is what ``os.walk`` would make of it."""
+    raise error
 
 
 def _begin_writing(path: Path) -> None:

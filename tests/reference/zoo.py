@@ -72,4 +72,6 @@ def _ensemble(kind: str) -> Any:
     folds = PurgedWalkForward(n_splits=3, label_horizon=1)
     if kind.startswith("Fusion"):
         return predictor_class(kind)([("lstm", new(f"LSTM{end}"))], new(f"LightGBM{end}"), folds, fusion="gated")
+    if kind.startswith("RegimeSpecialist"):
+        return predictor_class(kind)(new(linear), new("RegimeFeatures"), folds, min_rows=10)
     return predictor_class(kind)(members, folds)

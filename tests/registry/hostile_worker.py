@@ -217,8 +217,8 @@ def mutate(folder: Path, rng: random.Random) -> None:
     ]
     for _ in range(rng.choice([1, 1, 1, 2])):
         with contextlib.suppress(
-            ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, MemoryError
-        ):
+            ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, RecursionError, MemoryError
+        ):  # the mutator met what an earlier mutation left
             rng.choice(actions)()
 
 

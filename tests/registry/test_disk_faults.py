@@ -2,13 +2,20 @@
 
 import errno
 import os
+import shutil
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from consilience.base import State
 from consilience.registry import Registry, RegistryError, StorageFailed, durable
 from tests.reference.states import logistic
+from tests.registry.processes import ROOT, environment
 from tests.registry.worker import model
 
 
@@ -80,3 +87,78 @@ def test_an_error_at_any_call_is_named_and_harmless(local, monkeypatch, place, c
         assert len(local.versions("spx")) == 1 and local.verify() == []
     assert local.publish("spx", model(0)).number == "2.0.0"
     assert local.verify() == []
+
+
+def test_a_disk_that_fills_up_while_the_arrays_are_written(small_disk):
+    """The library that writes the arrays has errors of its own; none of them gets out."""
+    with Registry(small_disk / "registry") as registry:
+        large = State("Large", {}, {"w": np.random.default_rng(0).standard_normal(500_000)})
+        with pytest.raises(StorageFailed, match=r"No space left.*gc"):
+            registry.publish("spx", large)
+        assert registry.versions() == [] and list((registry.artifacts.root / "staging").iterdir()) == []
+
+
+# The system calls through which anything reaches the disk or comes back from it, in three libraries.
+CALLS = ("write", "writev", "pwrite64", "pread64", "fsync", "fdatasync", "rename", "mkdir", "flock", "getdents64")
+
+
+class Faults:
+    """Children that publish while ``strace`` makes one of their system calls fail."""
+
+    def __init__(self, folder: Path, trace: Path) -> None:
+        self.folder, self.trace, self.seed = folder, trace, 0
+        command = [sys.executable, str(Path(__file__).with_name("fault_worker.py")), str(folder)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.worker = subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, **pipes)
+
+    def publish(self, call: str, when: int, error: str) -> tuple[str, bool]:
+        """What a child said whose ``when``-th such call of each thread failed, and whether any did."""
+        self.seed += 4
+        print(self.seed, file=self.worker.stdin, flush=True)
+        process = self.worker.stdout.readline().strip()
+        fault = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+        command = ["strace", "-f", "-q", "-p", process, "-o", str(self.trace), *fault]
+        tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while "TracerPid:\t0" in Path(f"/proc/{process}/status").read_text():
+            if tracer.poll() is not None:
+                pytest.skip(f"tracing is not permitted here: {tracer.stderr.read()}")
+            time.sleep(0.005)
+        print(file=self.worker.stdin, flush=True)
+        said = self.worker.stdout.readline().strip()
+        tracer.communicate()
+        return said, "INJECTED" in self.trace.read_text()
+
+    def all(self, call: str, error: str) -> Iterator[str]:
+        """What the children said whose first, second, … call failed, until there was none left to fail."""
+        for when in range(1, 100):
+            said, injected = self.publish(call, when, error)
+            yield said
+            if not injected:
+                return
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+def test_any_system_call_may_fail(tmp_path, error):
+    """One failing call each time: a named error or a version, and never a damaged registry."""
+    with Registry(tmp_path / "registry") as registry:
+        registry.publish("spx", model(0))
+    faults, failures, published = Faults(tmp_path / "registry", tmp_path / "trace"), 0, {}
+    for call in CALLS:
+        last = ""
+        for said in faults.all(call, error):
+            last, words = said, said.split()
+            if words[0] == "published":
+                published[words[1]] = words[2]
+            else:
+                assert words[0] in ("StorageFailed:", "DamagedArtifact:"), said
+                failures += 1
+        assert last.startswith("published"), f"without a fault it goes on: {last}"
+    faults.worker.communicate()
+    with Registry(tmp_path / "registry") as registry:
+        found = {version.number: version.digest for version in registry.versions("spx")}
+        assert published.items() <= found.items() and registry.verify() == []
+        registry.gc(dry_run=False, grace=0)
+        assert list((registry.artifacts.root / "staging").iterdir()) == []
+    print(f"{error}: {failures} publishes failed by name, {len(published)} succeeded")
