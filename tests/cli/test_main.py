@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from consilience.cli.main import app
+from consilience.cli.main import app, main
 from tests.training.markets import SMALL
 
 pytestmark = pytest.mark.xdist_group("trained")
@@ -34,10 +34,30 @@ def fails(*arguments, cwd, env=None):
     done = run(*arguments, cwd=cwd, env=env)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr + done.stdout
+    return _only_line(done.stderr, before, cwd)
+
+
+def _only_line(text, before, cwd):
     assert sorted(cwd.rglob("*")) == before, "something was left behind"
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
     return lines[0]
+
+
+@pytest.fixture
+def fails_here(tmp_path, monkeypatch, capsys):
+    """``fails`` without a process of its own, which costs seconds of imports; an escaping exception fails the test."""
+
+    def call(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["consilience", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code not in (0, None)
+        return _only_line(capsys.readouterr().err, before, tmp_path)
+
+    return call
 
 
 def test_help_names_every_command(tmp_path):
@@ -84,9 +104,13 @@ def test_importing_the_package_imports_nothing_heavy():
         (["versions"], "no registry at registry"),
     ],
 )
-def test_mistakes_end_in_one_line(tmp_path, arguments, words):
-    line = fails(*arguments, cwd=tmp_path)
+def test_mistakes_end_in_one_line(fails_here, arguments, words):
+    line = fails_here(*arguments)
     assert line.startswith("consilience: ") and words in line
+
+
+def test_a_process_of_its_own_ends_in_one_line(tmp_path):
+    assert "no config file nowhere.yaml" in fails("train", "nowhere.yaml", cwd=tmp_path)
 
 
 def test_an_unknown_backend_is_named(tmp_path):
@@ -111,10 +135,10 @@ def bars_file(folder, bars, name="prices.csv"):
         (lambda t: t.assign(low=t["low"].where(t.index != 40, -2.0)), "above zero"),
     ],
 )
-def test_bad_prices_end_in_one_line(tmp_path, planted_bars, change, words):
+def test_bad_prices_end_in_one_line(fails_here, tmp_path, planted_bars, change, words):
     table = planted_bars.loc[["PLANTED1"]].reset_index().rename(columns={"time": "date"})
     change(table).to_csv(tmp_path / "prices.csv", index=False)
-    assert words in fails("train", "data.path=prices.csv", cwd=tmp_path)
+    assert words in fails_here("train", "data.path=prices.csv")
 
 
 def test_predict_in_a_new_process_equals_training(trained, planted_bars, tmp_path):
@@ -137,12 +161,10 @@ def test_predict_in_a_new_process_equals_training(trained, planted_bars, tmp_pat
     assert (rows[["p_0", "p_1"]].to_numpy() - trained.latest.to_numpy()).__abs__().max() <= 1e-6
 
 
-def test_predict_refuses_a_history_that_is_too_short(trained, planted_bars, tmp_path):
+def test_predict_refuses_a_history_that_is_too_short(fails_here, trained, planted_bars, tmp_path):
     data = bars_file(tmp_path, planted_bars.iloc[:100])
-    line = fails(
-        "predict", "planted-direction", "--data", data, "--registry", trained.config.output.registry, cwd=tmp_path
-    )
-    assert "history" in line
+    registry = trained.config.output.registry
+    assert "history" in fails_here("predict", "planted-direction", "--data", data, "--registry", registry)
 
 
 def test_train_prints_what_a_user_needs_and_tune_writes_a_config_that_train_takes(tmp_path):
@@ -207,6 +229,6 @@ def test_audit_names_the_column_that_looks_ahead(tmp_path, planted_bars):
     assert done.returncode == 1 and "'z' looks ahead" in done.stdout and "Traceback" not in done.stderr
 
 
-def test_audit_of_what_is_not_there_is_one_line(tmp_path):
-    assert "form FILE.py:FUNCTION" in fails("audit", "features", cwd=tmp_path)
-    assert "no file f.py" in fails("audit", "f.py:x", cwd=tmp_path)
+def test_audit_of_what_is_not_there_is_one_line(fails_here):
+    assert "form FILE.py:FUNCTION" in fails_here("audit", "features")
+    assert "no file f.py" in fails_here("audit", "f.py:x")
