@@ -1,17 +1,43 @@
-"""Speed of the sequence networks: six folds, one row, and training throughput against the same LSTM written in PyTorch.
+"""Speed of the sequence networks, on whatever machine and backend this runs.
 
-Run ``python benchmarks/keras_models.py``; the PyTorch rows appear where torch is installed. Parity of the two LSTMs for
-one set of weights is checked before anything is timed; repetitions alternate, medians are printed.
+Run ``python benchmarks/keras_models.py [folds] [latency] [throughput] [memory] [defaults]``; without a name all but
+``defaults``. ``KERAS_BACKEND`` chooses the backend, ``DEVICE`` the device. ``throughput`` sets each network against the
+same one written by hand in PyTorch, where torch is installed: equal outputs and loss are checked first, then
+repetitions alternate and the median of their ratios is printed. On a GPU the same script trains there, and says which
+kernels its program calls.
 """
 
+import argparse
+import os
+import platform
+import subprocess
+import sys
 import time
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
-from consilience.keras_models import LSTMClassifier, TransformerClassifier
+from consilience.base import restore
+from consilience.base.scores import classification_scores
+from consilience.boosting import LogisticClassifier
+from consilience.data import build_features, build_labels, planted_market
+from consilience.keras_models import CNNClassifier, LSTMClassifier, TransformerClassifier, programs
+from consilience.keras_models.backend import choose_backend
+from consilience.keras_models.device import precise, resolve_device
 
 WINDOW, FEATURES, UNITS, BATCH = 60, 32, 64, 128
+DEVICE = os.environ.get("DEVICE", "auto")
+PEAKS = {  # dense TFLOP/s from the makers' data sheets: (TF32 matrix units or plain float32, bfloat16)
+    "B200": (1100, 2250),
+    "H200": (494, 989),
+    "H100": (494, 989),
+    "A100": (156, 312),
+    "L40S": (183, 362),
+    "L4": (60, 121),
+    "T4": (8.1, 8.1),
+    "RTX 4090": (82.6, 165),
+}
 
 
 def rows(n: int, features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -20,117 +46,280 @@ def rows(n: int, features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return X, (X[:, 0] + rng.standard_normal(n) > 0).astype(int)
 
 
-def six_folds(cls: type) -> float:
-    """Seconds for six expanding folds and a refit of 10,000 rows × 20, compilation included."""
+# -- folds ---------------------------------------------------------------------------------------------------------
+
+
+def folds() -> None:
+    """Seconds for six expanding folds and a refit of 10,000 rows × 20 (the demo's size), compilation included."""
     X, y = rows(10_000, 20)
-    begin = time.perf_counter()
-    for fold in range(1, 7):
-        end = fold * 10_000 // 7
-        cut = int(0.85 * end)
-        model = cls(random_state=0).fit(X[:cut], y[:cut], validation=(X[cut:end], y[cut:end]))
-        model.predict_proba(X[end : end + 1400])
-    cls(random_state=0).fit(X, y)
-    return time.perf_counter() - begin
+    total = 0.0
+    for cls in (LSTMClassifier, TransformerClassifier):
+        busy, begin = time.process_time(), time.perf_counter()
+        for fold in range(1, 7):
+            end = fold * 10_000 // 7
+            cut = int(0.85 * end)
+            model = cls(random_state=0).fit(X[:cut], y[:cut], validation=(X[cut:end], y[cut:end]))
+            model.predict_proba(X[end : end + 1400])
+        total += (six := time.perf_counter() - begin)
+        cls(random_state=0).fit(X, y)
+        refit, busy = time.perf_counter() - begin - six, time.process_time() - busy
+        print(f"{cls.__name__:22s} six folds {six:5.1f} s, refit {refit:4.1f} s ({busy:.1f} s of processor time)")
+    print(f"both, six folds        {total:.1f} s")
 
 
-def one_row(model: LSTMClassifier, X: np.ndarray, repeat: int = 2000) -> float:
-    """Median milliseconds of the newest row's probabilities, input checks included."""
-    tail = np.ascontiguousarray(X[-model.window :])
-    model.warm(1)
-    seconds = []
-    for _ in range(repeat):
-        begin = time.perf_counter()
-        model.predict_newest_proba(tail)
-        seconds.append(time.perf_counter() - begin)
-    return 1e3 * float(np.median(seconds))
+# -- latency -------------------------------------------------------------------------------------------------------
 
 
-def torch_lstm(model: LSTMClassifier, X: np.ndarray, y: np.ndarray):
-    """The same network by hand: (seconds of one epoch as a function, largest difference of the logits)."""
-    import torch
-
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.lstm = torch.nn.LSTM(FEATURES, UNITS, batch_first=True)
-            self.drop = torch.nn.Dropout(model.dropout)
-            self.head = torch.nn.Linear(UNITS, 2)
-
-        def forward(self, x):
-            return self.head(self.drop(self.lstm(x)[0][:, -1]))
-
-    net = Net()
-    kernel, recurrent, bias, head, offset = (torch.tensor(w) for w in model.weights_)
-    with torch.no_grad():
-        net.lstm.weight_ih_l0.copy_(kernel.T)
-        net.lstm.weight_hh_l0.copy_(recurrent.T)
-        net.lstm.bias_ih_l0.copy_(bias)
-        net.lstm.bias_hh_l0.zero_()
-        net.head.weight.copy_(head.T)
-        net.head.bias.copy_(offset)
-    scaled = torch.tensor(model.scaler_.transform(X))
-    windows = scaled.unfold(0, WINDOW, 1).transpose(1, 2)
-    target = torch.tensor(y[WINDOW - 1 :])
-    net.eval()
-    with torch.no_grad():
-        logits = net(windows[:256]).double().numpy()
-    proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    gap = float(np.abs(proba - model.predict_proba(X[: WINDOW + 255])[WINDOW - 1 :]).max())
-    net.train()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05)
-
-    def epoch() -> float:
-        begin = time.perf_counter()
-        for part in torch.randperm(len(windows)).split(BATCH):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(windows[part]), target[part]).backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-        return len(windows) / (time.perf_counter() - begin)
-
-    return epoch, gap
-
-
-def throughput(repeat: int = 5) -> None:
-    X, y = rows(6_000, FEATURES)
-    settings = {"window": WINDOW, "batch_size": BATCH, "random_state": 0, "schedule": "constant"}
-    models = {
-        "LSTM": LSTMClassifier(**settings, units=UNITS, epochs=1),
-        "Transformer": TransformerClassifier(**settings, width=UNITS, epochs=1),
+def latency(repeat: int = 3000) -> None:
+    """Median milliseconds of one row of LSTM(64): a served predictor's newest row, and the estimator's whole call."""
+    X, y = rows(500, FEATURES)
+    fitted = LSTMClassifier(window=WINDOW, units=UNITS, epochs=1, random_state=0).fit(X, y)
+    model = restore(fitted.get_state()).warm(1)
+    tail = np.ascontiguousarray(X[-WINDOW:])
+    expected = fitted.predict_proba(X)[-1]
+    calls = {
+        "served, newest row": lambda: model.predict_newest_proba(tail),
+        "predict_proba of the window's rows": lambda: model.predict_proba(tail),
+        "without input checks": lambda: model._compiled().run_batch(windows, lengths),
     }
+    windows, lengths = model.scaler_.transform(tail)[None], np.array([WINDOW], np.int32)
+    for name, call in calls.items():
+        if name != "without input checks":
+            assert np.abs(call()[-1] - expected).max() < 1e-5
+        seconds = []
+        for _ in range(repeat):
+            begin = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - begin)
+        middle, late = 1e3 * np.quantile(seconds, [0.5, 0.99])
+        print(f"LSTM({UNITS}), {WINDOW} x {FEATURES}, {name:36s} {middle:.3f} ms (99 %: {late:.3f})")
+
+
+# -- throughput ----------------------------------------------------------------------------------------------------
+
+
+def throughput(repeat: int, epochs: int, only: str) -> None:
+    """Windows per second of whole ``fit`` calls, against the same networks by hand; and the share of the peak."""
+    X, y = rows(6_000, FEATURES)
+    settings = {
+        "window": WINDOW,
+        "batch_size": BATCH,
+        "random_state": 0,
+        "schedule": "constant",
+        "epochs": epochs,
+        "device": DEVICE,
+    }
+    models = {
+        "LSTM": LSTMClassifier(**settings, units=UNITS),
+        "Transformer": TransformerClassifier(**settings, width=UNITS),
+        "CNN": CNNClassifier(**settings, filters=UNITS),
+    }
+    models = {name: model for name, model in models.items() if only in name}
     for model in models.values():
         model.fit(X[:500], y[:500])  # compiles
-    peer = gap = None
+    peers = {}
     if find_spec("torch"):
-        peer, gap = torch_lstm(models["LSTM"], X, y)
-        assert gap < 1e-5, f"the two LSTMs differ by {gap}"
-        peer()
-    rates: dict[str, list[float]] = {name: [] for name in [*models, "LSTM in PyTorch"]}
+        sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120
+        import networks_in_torch as by_hand
+
+        for name in by_hand.NETWORKS:
+            if (own := name.partition(",")[0]) in models:
+                peers[name] = peer = by_hand.Training(name, models[own], X, y)
+                gap = _gap(models[own], peer, X, y)
+                print(f"{name}: outputs and loss equal to {gap:.0e}")
+                assert gap < 1e-4 if peer.device.type == "cuda" else gap < 1e-5
+                peer.epochs(1)
+    ours: dict[str, list[float]] = {name: [] for name in models}
+    theirs: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(repeat):
         for name, model in models.items():
             begin = time.perf_counter()
             model.fit(X, y)
-            rates[name].append(len(X) / (time.perf_counter() - begin))
-        if peer:
-            rates["LSTM in PyTorch"].append(peer())
-    for name, values in rates.items():
-        if values:
-            print(f"{name:18s} training   {np.median(values):10,.0f} windows/s")
-    if peer:
-        ratio = np.median(np.array(rates["LSTM"]) / np.array(rates["LSTM in PyTorch"]))
-        print(f"LSTM over PyTorch  {ratio:.2f} x   (parity {gap:.1e})")
+            ours[name].append(epochs * len(X) / (time.perf_counter() - begin))
+            for other in peers:
+                if other.partition(",")[0] == name:
+                    theirs[other].append(peers[other].epochs(epochs))
+    for name, rates in ours.items():
+        achieved = np.median(rates) * _flops(models[name])
+        print(f"{name:24s} {np.median(rates):9,.0f} windows/s  {achieved / 1e9:8.1f} GFLOP/s  {_share(achieved)}")
+        print(f"{'':24s} path: {_path(models[name])}")
+        for other, reference in theirs.items():
+            if other.partition(",")[0] == name:
+                ratio = np.median(np.array(rates) / np.array(reference))
+                print(f"{other + ' (torch)':32s} {np.median(reference):9,.0f} windows/s  ours over theirs: {ratio:.2f}")
+
+
+def _gap(model: Any, peer: Any, X: np.ndarray, y: np.ndarray) -> float:
+    logits = peer.logits(256)
+    theirs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ours = model.predict_proba(X[: WINDOW + 255])[WINDOW - 1 :]
+    loss = -np.log(ours[np.arange(256), y[WINDOW - 1 : WINDOW + 255]]).mean()
+    return float(max(np.abs(ours - theirs).max(), abs(loss - peer.loss(256))))
+
+
+def _flops(model: Any) -> float:
+    """Multiplications and additions of the matrix products of one training window: forward, and twice that backward."""
+    if isinstance(model, LSTMClassifier):
+        forward = WINDOW * 2 * 4 * UNITS * (FEATURES + UNITS)
+    elif isinstance(model, TransformerClassifier):  # the last block: keys and values of all rows, the rest of one
+        every = FEATURES * UNITS + 2 * UNITS * UNITS
+        forward = WINDOW * 2 * every + 2 * (2 * UNITS * UNITS + 2 * WINDOW * UNITS + 4 * UNITS * UNITS)
+    else:
+        taps, blocks, filters = model.kernel_size, model.layers, model.filters
+        inner = (2 * blocks - 1) * taps * filters * filters
+        forward = WINDOW * 2 * (taps * FEATURES * filters + inner + FEATURES * filters)
+    return 3.0 * forward
+
+
+def _share(achieved: float) -> str:
+    device = resolve_device(DEVICE, "benchmark")
+    if not device.startswith("gpu"):
+        side = 2048
+        a = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
+        seconds = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            a @ a
+            seconds.append(time.perf_counter() - begin)
+        peak = 2 * side**3 / min(seconds)
+        return f"= {100 * achieved / peak:.0f} % of the {peak / 1e9:.0f} GFLOP/s of a large float32 product here"
+    card = _card()
+    known = next((name for name in PEAKS if name in card), None)
+    if known is None:
+        return f"({card}: no peak on record)"
+    plain, reduced = (1e12 * value for value in PEAKS[known])
+    return (
+        f"= {100 * achieved / plain:.2f} % of the TF32 peak of {card}, {100 * achieved / reduced:.2f} % of bfloat16's"
+    )
+
+
+def _card() -> str:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().partition("\n")[0]
+
+
+def _path(model: Any) -> str:
+    """What the compiled training step calls, read from the program itself."""
+    device = resolve_device(DEVICE, "benchmark")
+    backend = choose_backend()
+    if backend != "jax":
+        return f"{backend}, {'GPU layers' if device != 'cpu' else 'plain operations'} (its program is not read here)"
+    architecture = model._architecture(device, precise(model.precision, device))
+    recipe = model._recipe(architecture, "cross_entropy", BATCH, model.accumulation)
+    trainer = programs.trainer(recipe)
+    chunk = (programs.steps_per_chunk(BATCH, WINDOW, FEATURES), BATCH)
+    kinds = [(*chunk, WINDOW, FEATURES), chunk, chunk, chunk, chunk[:1]]
+    data = tuple(np.zeros(shape, kind) for shape, kind in zip(kinds, ("f4", "i4", "i4", "f4", "f4")))
+    text = trainer._run.lower(trainer.start(model.weights_, 0), data, np.int32(1)).compile().as_text()
+    signs = {
+        "cuDNN LSTM": ("cudnn_rnn", "cudnn$rnn", "cudnnRNN"),
+        "flash attention (cuDNN)": ("cudnn$fmha", "__cudnn$fmha", "dot_product_attention_fwd"),
+        "loop over the window": ("while", "scan"),
+    }
+    found = [name for name, marks in signs.items() if any(mark in text for mark in marks)]
+    return ", ".join(found) or "plain matrix products"
+
+
+# -- memory --------------------------------------------------------------------------------------------------------
+
+_MEASURED = """
+import os, resource, sys
+import numpy as np
+from consilience.keras_models import LSTMClassifier
+
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+n, features, window = map(int, sys.argv[1:4])
+small = np.random.default_rng(0).standard_normal((400, features))
+make = lambda: LSTMClassifier(window=window, epochs=1, random_state=0)
+imported = peak()
+make().fit(small, (small[:, 0] > 0).astype(int))  # compiled, on rows that need next to no memory
+compiled = peak()
+X = np.random.default_rng(0).standard_normal((n, features))
+y = (X[:, 0] > 0).astype(int)
+loaded = peak()
+model = make().fit(X, y)
+held = X.nbytes + y.nbytes + sum(w.nbytes for w in model.weights_)
+print(imported, compiled, loaded, peak(), held)
+"""
+
+
+def memory(n: int = 200_000, features: int = 64) -> None:
+    """Peak resident memory of a training, beyond what importing and compiling took, as a multiple of data and model."""
+    command = [sys.executable, "-c", _MEASURED, str(n), str(features), str(WINDOW)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    imported, compiled, loaded, peak, held = map(float, out.split())
+    print(f"{n:,} rows x {features}, window {WINDOW}: data and model {held / 1e6:.0f} MB")
+    grown, compiling, data = ((a - b) / 1e6 for a, b in ((peak, compiled), (compiled, imported), (loaded, compiled)))
+    print(f"peak beyond the program {grown:.0f} MB = {1e6 * grown / held:.2f} x; of that X and y {data:.0f} MB")
+    print(f"compiling took {compiling:.0f} MB; peak beyond the import {grown + compiling:.0f} MB")
+
+
+# -- defaults ------------------------------------------------------------------------------------------------------
+
+
+def defaults(seeds: int) -> None:
+    """Log loss and AUC without tuning on planted markets that were not used for choosing the defaults.
+
+    Training on the first 70 % of the time (the networks keep its last seventh for early stopping, the regression learns
+    from all of it), then one row between, then the test.
+    """
+    models = {
+        "logistic": LogisticClassifier,
+        "LSTM": LSTMClassifier,
+        "Transformer": TransformerClassifier,
+        "CNN": CNNClassifier,
+    }
+    table: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
+    for seed in range(seeds):
+        bars, _ = planted_market(seed, 4_000, 2)
+        features, labels = build_features(bars), build_labels(bars, "direction_1d")
+        known = labels.y.loc[features.index].dropna()
+        X, y = features.loc[known.index], known.to_numpy().astype(int)
+        when = X.index.get_level_values("time")
+        days = when.unique().sort_values()
+        first, last = days[int(0.6 * len(days))], days[int(0.7 * len(days))]
+        train, tail, test = when < first, (when > first) & (when < last), when > last
+        context = when >= days[int(0.7 * len(days)) - 40]
+        for name, cls in models.items():
+            if name == "logistic":
+                proba = cls().fit(X[train | tail], y[train | tail]).predict_proba(X[test])
+            else:
+                model = cls(random_state=seed).fit(X[train], y[train], validation=(X[tail], y[tail]))
+                proba = model.predict_proba(X[context])[test[context]]
+            scores = classification_scores(y[test], proba, np.array([0, 1]))
+            table[name].append((scores["log_loss"], scores["auc"]))
+        print(seed, *(f"{name} {table[name][-1][0]:.4f} {table[name][-1][1]:.3f}" for name in models), flush=True)
+    base = np.array(table["logistic"])
+    for name, found in table.items():
+        own = np.array(found)
+        wins = int((own[:, 0] < base[:, 0]).sum()), int((own[:, 1] > base[:, 1]).sum())
+        loss, auc = own.mean(axis=0)
+        print(
+            f"{name:12s} log loss {loss:.4f}, AUC {auc:.3f}; better than logistic in {wins[0]} and {wins[1]} of {seeds}"
+        )
+
+
+PARTS = {"folds": folds, "latency": latency, "memory": memory}
 
 
 def main() -> None:
-    for cls in (LSTMClassifier, TransformerClassifier):
-        busy = time.process_time()
-        wall = six_folds(cls)
-        busy = time.process_time() - busy
-        print(f"{cls.__name__:22s} six folds and a refit {wall:6.1f} s ({busy:.1f} s of processor time)")
-    X, y = rows(500, FEATURES)
-    model = LSTMClassifier(window=WINDOW, units=UNITS, epochs=1, random_state=0).fit(X, y)
-    print(f"LSTM({UNITS}), {WINDOW} x {FEATURES}: one row {one_row(model, X):.3f} ms")
-    throughput()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=["folds", "latency", "throughput", "memory"])
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--only", default="", help="a network's name")
+    parser.add_argument("--seeds", type=int, default=20)
+    given = parser.parse_args()
+    print(f"{choose_backend()} on {resolve_device('auto', 'benchmark')}, {os.cpu_count()} cores, {platform.machine()}")
+    for part in given.parts:
+        if part == "throughput":
+            throughput(given.repeat, given.epochs, given.only)
+        elif part == "defaults":
+            defaults(given.seeds)
+        else:
+            PARTS[part]()
 
 
 if __name__ == "__main__":

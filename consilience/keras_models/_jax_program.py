@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from consilience.keras_models.data_parallel import shares
 from consilience.keras_models.losses import LOSSES
 from consilience.keras_models.optimizers import build_optimizer
 from consilience.keras_models.programs import Chunk, Recipe
@@ -23,7 +24,10 @@ class Trainer:
         self._rate = next(i for i, v in enumerate(self._optimizer.variables) if v is self._optimizer._learning_rate)
         self._optimizer_start = [np.asarray(v.value) for v in self._optimizer.variables]
         self._batch_size = recipe.batch_size
-        self._run = jax.jit(self._chunk, donate_argnums=(0,))
+        self._shares = shares(recipe.architecture.device)
+        self._run = jax.jit(
+            self._chunk, donate_argnums=(0,), out_shardings=None if self._shares is None else self._shares.whole
+        )
 
     def start(self, weights: list[np.ndarray], seed: int) -> Any:
         """A fresh state: these weights, an optimizer that has seen nothing, dropout streams from the seed."""
@@ -31,11 +35,14 @@ class Trainer:
             np.array([seed, number], np.asarray(v.value).dtype)
             for number, v in enumerate(self._model.non_trainable_variables)
         ]
-        return tuple([jnp.array(a) for a in part] for part in (weights, streams, self._optimizer_start))
+        return self.load([weights, streams, self._optimizer_start])
 
     def run(self, state: Any, chunk: Chunk) -> tuple[Any, Any]:
         """The state after the chunk, and [weighted loss sum, weight sum] (still on the device)."""
-        return self._run(state, (chunk.x, chunk.lengths, chunk.y, chunk.weight, chunk.rates), np.int32(chunk.n_steps))
+        data = (chunk.x, chunk.lengths, chunk.y, chunk.weight, chunk.rates)
+        if self._shares is not None:
+            data = self._shares.spread(data)
+        return self._run(state, data, np.int32(chunk.n_steps))
 
     def weights(self, state: Any) -> list[np.ndarray]:
         return [np.array(a) for a in state[0]]
@@ -45,7 +52,8 @@ class Trainer:
         return [[np.array(a) for a in part] for part in state]
 
     def load(self, parts: list[list[np.ndarray]]) -> Any:
-        return tuple([jnp.array(a) for a in part] for part in parts)
+        state = tuple([jnp.array(a) for a in part] for part in parts)
+        return state if self._shares is None else jax.device_put(state, self._shares.whole)
 
     def _chunk(self, state: Any, data: Any, n_steps: Any) -> tuple[Any, Any]:
         def step(number: Any, carry: Any) -> Any:

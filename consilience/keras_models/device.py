@@ -15,27 +15,41 @@ _active: ContextVar[str | None] = ContextVar("consilience_device", default=None)
 
 
 def resolve_device(policy: str, owner: str, strict: bool = True) -> str:
-    """Give "cpu" or "gpu:N" for a policy "auto", "cpu", "gpu" or "gpu:N".
+    """Give "cpu", "gpu:N", "gpu:all" or "cpu:all" for a policy "auto", "cpu", "gpu", "gpu:N", "gpu:all" or "cpu:all".
+
+    "gpu:all" trains on every GPU of this host together. "cpu:all" does so on the devices that jax was told to make of
+    the processor (``XLA_FLAGS=--xla_force_host_platform_device_count=N``). Of one device, "all" is that one.
 
     Raises
     ------
-    InvalidInput : an unknown policy, or, where ``strict``, a GPU that the running backend does not have. Without
-        ``strict`` the processor takes its place, so that a model trained on a GPU predicts anywhere.
+    InvalidInput : an unknown policy, or, where ``strict``, devices that the running backend does not have. Without
+        ``strict`` the processor takes their place, so that a model trained on a GPU predicts anywhere.
     """
-    if not isinstance(policy, str) or not re.fullmatch(r"auto|cpu|gpu(:\d{1,3})?", policy):
-        raise invalid("device", owner, "'auto', 'cpu', 'gpu' or 'gpu:' and a number", policy)
+    if not isinstance(policy, str) or not re.fullmatch(r"auto|cpu(:all)?|gpu(:\d{1,3}|:all)?", policy):
+        raise invalid("device", owner, "'auto', 'cpu', 'gpu', 'gpu:' and a number, or 'gpu:all'", policy)
     if policy == "cpu":
         return "cpu"
+    backend = keras.backend.backend()
+    if policy.endswith(":all") and backend != "jax" and strict:
+        raise invalid("device", owner, f"one device on {backend}", policy, "KERAS_BACKEND=jax trains on several.")
+    if policy == "cpu:all":
+        return policy if backend == "jax" and _cpu_count() > 1 else "cpu"
     n_gpus = _gpu_count()
     if policy == "auto":
         return "gpu:0" if n_gpus else "cpu"
-    number = int(policy.partition(":")[2] or 0)
-    if number < n_gpus:
-        return f"gpu:{number}"
+    which = policy.partition(":")[2] or "0"
+    if which == "all" and n_gpus:
+        return policy if backend == "jax" and n_gpus > 1 else "gpu:0"
+    if which != "all" and int(which) < n_gpus:
+        return f"gpu:{which}"
     if not strict:
         return "gpu:0" if n_gpus else "cpu"
-    backend = keras.backend.backend()
     raise invalid("device", owner, f"a device that {backend} has here ({n_gpus} GPUs)", policy, "Use 'auto' or 'cpu'.")
+
+
+def single(device: str) -> str:
+    """The device that predicts for a model that was trained on this one, or on all of its kind."""
+    return {"gpu:all": "gpu:0", "cpu:all": "cpu"}.get(device, device)
 
 
 def precise(precision: str, device: str) -> str:
@@ -46,11 +60,11 @@ def precise(precision: str, device: str) -> str:
 
 @contextmanager
 def running_on(device: str) -> Iterator[None]:
-    """What is built, compiled and placed inside goes to that device ("cpu" or "gpu:N")."""
+    """What is built, compiled and placed inside goes to that device, as ``resolve_device`` gives it."""
     token = _active.set(device)
     try:
         if _gpu_count():
-            with keras.device(device):
+            with keras.device(single(device)):
                 yield
         else:
             yield
@@ -84,3 +98,10 @@ def _gpu_count() -> int:
     import torch
 
     return int(torch.cuda.device_count())
+
+
+@cache
+def _cpu_count() -> int:
+    import jax
+
+    return len(jax.local_devices(backend="cpu"))

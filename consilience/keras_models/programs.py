@@ -11,6 +11,7 @@ from consilience.keras_models.architecture import Architecture, network
 from consilience.keras_models.backend import program_module
 
 STEPS_PER_CHUNK = 16
+_CHUNK_BYTES = 4 << 20  # of windows; several chunks are alive at once, on the host and on the device
 BATCH_SIZES = (1, 8, 64, 512)  # prediction batches are padded up to one of these, so that a new size compiles nothing
 
 
@@ -29,7 +30,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Up to ``STEPS_PER_CHUNK`` training batches, on the host; the rows of unused places have weight 0.
+    """Some training batches (see ``steps_per_chunk``), on the host; the rows of unused places have weight 0.
 
     x (steps, batch, window, features) float32, lengths (steps, batch) int32, y (steps, batch[, targets]),
     weight (steps, batch) float32, rates (steps,) float32 learning rates, n_steps how many steps are real.
@@ -41,6 +42,11 @@ class Chunk:
     weight: np.ndarray
     rates: np.ndarray
     n_steps: int
+
+
+def steps_per_chunk(batch_size: int, window: int, n_features: int) -> int:
+    """How many batches go into one call of the program: enough to hide the call, few enough to stay small."""
+    return max(1, min(STEPS_PER_CHUNK, _CHUNK_BYTES // (4 * batch_size * window * n_features)))
 
 
 _lock = threading.RLock()

@@ -24,12 +24,13 @@ from consilience.keras_models import programs
 from consilience.keras_models.architecture import Architecture, initial_weights, network
 from consilience.keras_models.checkpoint import Checkpoint
 from consilience.keras_models.checks import check_sequence_params
-from consilience.keras_models.device import out_of_memory, precise, resolve_device, running_on
+from consilience.keras_models.data_parallel import shares
+from consilience.keras_models.device import out_of_memory, precise, resolve_device, running_on, single
 from consilience.keras_models.export import export_network
 from consilience.keras_models.prediction import Prediction
 from consilience.keras_models.scaling import Scaler
 from consilience.keras_models.shapes import weight_shapes
-from consilience.keras_models.training import Examples, Plan, train
+from consilience.keras_models.training import Examples, Plan, Snapshot, train
 
 _BLOCK = 2_048  # rows scaled at a time
 _COMPILED: WeakKeyDictionary[Any, Prediction] = WeakKeyDictionary()  # a finished model's device memory goes with it
@@ -96,21 +97,29 @@ class SequenceNetwork:
         validate = self._validator(validation, loss) if validation is not None else None
         device = resolve_device(self.device, type(self).__name__)
         architecture = self._architecture(device, precise(self.precision, device))
+        self._check_shares(device)
         batch_size, accumulation = self.batch_size, self.accumulation
+        kept: list[Snapshot] = []  # the last whole epoch, from which smaller batches go on
         while True:
             try:
                 with running_on(device):
-                    self._train(architecture, loss, examples, validate, seed, batch_size, accumulation)
+                    self._train(architecture, loss, examples, validate, seed, batch_size, accumulation, kept)
                 return
             except Exception as error:
                 if not out_of_memory(error) or batch_size == 1:
                     raise
                 batch_size, accumulation = (batch_size + 1) // 2, accumulation * 2
                 warnings.warn(
-                    f"{type(self).__name__}: the memory of {device} is full; training goes on with batches of "
-                    f"{batch_size}, {accumulation} per update.",
+                    f"{type(self).__name__}: the memory of {device} is full; training goes on {_from(kept)} with "
+                    f"batches of {batch_size}, {accumulation} per update.",
                     stacklevel=3,
                 )
+
+    def _check_shares(self, device: str) -> None:
+        shared = shares(device)
+        if shared is not None and self.batch_size % shared.n_devices:
+            n = shared.n_devices
+            raise invalid("batch_size", type(self).__name__, f"a multiple of the {n} devices", self.batch_size)
 
     def _train(
         self,
@@ -121,16 +130,9 @@ class SequenceNetwork:
         seed: int,
         batch_size: int,
         accumulation: int,
+        kept: list[Snapshot],
     ) -> None:
-        recipe = programs.Recipe(
-            architecture,
-            loss,
-            batch_size,
-            self.optimizer,
-            float(self.weight_decay),
-            None if self.clip_norm is None else float(self.clip_norm),
-            accumulation,
-        )
+        recipe = self._recipe(architecture, loss, batch_size, accumulation)
         plan = Plan(
             self.epochs,
             batch_size,
@@ -140,16 +142,28 @@ class SequenceNetwork:
             self.patience,
             seed,
             self.augmentation,
+            accumulation,
         )
         checkpoint = None
         if self.checkpoint is not None:
             arrays = [examples.windows.padded, examples.windows.start, examples.y, examples.weight]
             checkpoint = Checkpoint(self.checkpoint, (recipe, plan, validate is None, keras.backend.backend()), arrays)
         start = initial_weights(network(architecture), seed)
-        self.weights_, progress = train(programs.trainer(recipe), start, examples, plan, validate, checkpoint)
+
+        def keep(snapshot: Snapshot) -> None:
+            kept[:] = [snapshot]
+
+        begin = kept[0] if kept else None
+        trainer = programs.trainer(recipe)
+        self.weights_, progress = train(trainer, start, examples, plan, validate, checkpoint, begin, keep)
         self.history_ = progress.history
         if checkpoint is not None:
             checkpoint.finish()
+
+    def _recipe(self, architecture: Architecture, loss: str, batch_size: int, accumulation: int) -> programs.Recipe:
+        clip_norm = None if self.clip_norm is None else float(self.clip_norm)
+        decay = float(self.weight_decay)
+        return programs.Recipe(architecture, loss, batch_size, self.optimizer, decay, clip_norm, accumulation)
 
     def _validator(self, validation: tuple[Any, np.ndarray, np.ndarray], loss: str) -> Any:
         X, values, y = validation
@@ -164,7 +178,7 @@ class SequenceNetwork:
 
     def _architecture(self, device: str | None = None, precision: str = "float32") -> Architecture:
         """What is compiled; predictions always run in float32."""
-        device = device or resolve_device(self.device, type(self).__name__, strict=False)
+        device = device or single(resolve_device(self.device, type(self).__name__, strict=False))
         names = ("pooling", "feature_gate", *self.own_options)
         options = tuple(sorted((name, getattr(self, name)) for name in names))
         return Architecture(self.family, self.window, self.n_features_in_, self.n_outputs_, options, precision, device)
@@ -366,6 +380,10 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
         if not isinstance(self._one_target, bool) or (self._one_target and self.n_outputs_ != 1):
             raise InvalidState("one_target must be true or false, and true only for one output.")
         self.target_scaler_ = Scaler.restore(arrays["target_mean"], arrays["target_scale"], self.n_outputs_)
+
+
+def _from(kept: list[Snapshot]) -> str:
+    return f"after epoch {kept[0].progress.epoch}" if kept else "from its beginning"
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The training loop: shuffled chunks of windows, a learning-rate schedule, early stopping on rows kept apart."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import numpy as np
 
 from consilience.base.windows import Windows
 from consilience.keras_models.augmentation import augment
-from consilience.keras_models.programs import STEPS_PER_CHUNK, Chunk
+from consilience.keras_models.programs import Chunk, steps_per_chunk
 
 _PLATEAU = 2  # epochs without gain after which the "plateau" schedule halves the learning rate
 
@@ -35,6 +36,7 @@ class Plan:
     patience: int | None
     seed: int
     augmentation: dict[str, float] | None = None
+    accumulation: int = 1
 
 
 @dataclass
@@ -49,6 +51,28 @@ class Progress:
     history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "learning_rate": []})
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A training at the end of an epoch: what ``Trainer.dump`` gives, the best weights, the curves."""
+
+    parts: list[list[np.ndarray]]
+    best: list[np.ndarray]
+    progress: Progress
+    accumulation: int
+
+    def accumulating(self, batches: int) -> list[list[np.ndarray]]:
+        """The parts for a trainer that updates the weights after so many batches.
+
+        Keras's optimizers hold a count of batches, the learning rate, then, where they accumulate, a sum of gradients
+        per weight, then their own moments. The count goes on from the same number of updates; a sum begins empty.
+        """
+        trainable, streams, (seen, rate, *rest) = self.parts
+        moments = rest[len(trainable) :] if self.accumulation > 1 else rest
+        sums = [np.zeros_like(weight) for weight in trainable] if batches > 1 else []
+        updates = np.asarray(seen // self.accumulation * batches, seen.dtype)
+        return [trainable, streams, [updates, rate, *sums, *moments]]
+
+
 def train(
     trainer: Any,
     weights: list[np.ndarray],
@@ -56,6 +80,8 @@ def train(
     plan: Plan,
     validate: Callable[[list[np.ndarray]], float] | None = None,
     checkpoint: Any = None,
+    begin: Snapshot | None = None,
+    keep: Callable[[Snapshot], None] | None = None,
 ) -> tuple[list[np.ndarray], Progress]:
     """Trained weights and the learning curves.
 
@@ -64,17 +90,24 @@ def train(
     validate : weights -> loss on rows that were kept apart. With it, training stops after ``plan.patience`` epochs
         without a better loss, and the weights of the best epoch are given; without it all epochs run.
     checkpoint : a ``Checkpoint``; training goes on from what it holds, and writes to it after every epoch.
+    begin : what a training of the same examples left after its last whole epoch, perhaps with other batches.
+    keep : told of each epoch's end, so that another training can begin there.
 
     The order of the rows, the augmentation and the dropout of an epoch depend on the seed and the epoch's number alone,
     so a training that was resumed ends with the weights of one that was not interrupted.
     """
     progress, best = Progress(), weights
     found = checkpoint.load() if checkpoint is not None else None
-    if found is None:
-        state = trainer.start(weights, plan.seed)
-    else:
+    if found is not None:
         parts, best, progress = found
         state = trainer.load(parts)
+        if keep is not None:
+            keep(Snapshot(parts, best, copy.deepcopy(progress), plan.accumulation))
+    elif begin is not None:
+        best, progress = begin.best, copy.deepcopy(begin.progress)
+        state = trainer.load(begin.accumulating(plan.accumulation))
+    else:
+        state = trainer.start(weights, plan.seed)
     while progress.epoch < plan.epochs and not progress.stopped:
         state, loss = _epoch(trainer, state, examples, plan, progress)
         progress.epoch += 1
@@ -83,8 +116,12 @@ def train(
             current = trainer.weights(state)
             if _record(progress, plan, validate(current)):
                 best = current
+        if checkpoint is not None or keep is not None:
+            parts = trainer.dump(state)
         if checkpoint is not None:
-            checkpoint.save(trainer.dump(state), best, progress)
+            checkpoint.save(parts, best, progress)
+        if keep is not None:
+            keep(Snapshot(parts, best, copy.deepcopy(progress), plan.accumulation))
     return (trainer.weights(state) if validate is None else best), progress
 
 
@@ -119,9 +156,10 @@ def _chunks(examples: Examples, plan: Plan, progress: Progress) -> Iterator[Chun
     rng = np.random.default_rng([plan.seed, progress.epoch])
     order = rng.permutation(n_rows)
     steps = math.ceil(n_rows / size)
-    for first in range(0, steps, STEPS_PER_CHUNK):
-        n_steps = min(STEPS_PER_CHUNK, steps - first)
-        rates = np.zeros(STEPS_PER_CHUNK, np.float32)
+    length = steps_per_chunk(size, *examples.windows.view.shape[1:])
+    for first in range(0, steps, length):
+        n_steps = min(length, steps - first)
+        rates = np.zeros(length, np.float32)
         for number in range(n_steps):
             rates[number] = _rate(plan, progress, progress.epoch * steps + first + number, steps * plan.epochs)
         rows = order[first * size : (first + n_steps) * size]
@@ -134,8 +172,8 @@ def _chunk(
     x, lengths = examples.windows.left_aligned(rows), examples.windows.lengths[rows]
     if plan.augmentation:
         x, lengths = augment(x, lengths, plan.augmentation, rng)
-    shape = (STEPS_PER_CHUNK, plan.batch_size)
-    missing = STEPS_PER_CHUNK * plan.batch_size - len(rows)
+    shape = (len(rates), plan.batch_size)
+    missing = len(rates) * plan.batch_size - len(rows)
 
     def fixed(values: np.ndarray, empty: float = 0) -> np.ndarray:
         padding = np.full((missing, *values.shape[1:]), empty, values.dtype)

@@ -59,7 +59,8 @@ class TransformerClassifier(SequenceClassifier):
     augmentation : changes to training windows only, such as {"jitter": 0.1, "scaling": 0.1, "slicing": 0.3,
         "masking": 0.1}; see ``augmentation.augment``.
     precision : "float32", "bfloat16" (weights stay float32), or "auto": bfloat16 on a GPU.
-    device : "auto", "cpu", "gpu" or "gpu:1", to train on; a model predicts wherever it is loaded.
+    device : "auto", "cpu", "gpu", "gpu:1", or "gpu:all" (each GPU of this host takes its share of every batch; jax), to
+        train on; a model predicts wherever it is loaded.
     checkpoint : a folder; a training that was killed goes on from its last epoch when it is started again.
     class_weight : None, "balanced", or a dictionary of class to weight; multiplies ``sample_weight``.
     random_state : one seed gives one result on one backend.

@@ -47,6 +47,28 @@ def test_lstm_equals_keras_own():
     assert [tuple(w.shape) for w in layer.trainable_variables] == [(4, 20), (5, 20), (20,)]
 
 
+def test_the_recurrence_and_its_gradient_equal_keras_own():
+    if keras.backend.backend() != "jax":
+        pytest.skip("jax alone takes this path")
+    import jax
+
+    layer = CausalLSTM(5)
+    x = sequence(window=7)
+    layer(x)
+    randomise(layer)
+    weights, mix = [w.value for w in layer.trainable_variables], sequence(window=7, width=5, seed=2)
+
+    def gradients(call):
+        def objective(weights, x):
+            with keras.StatelessScope(state_mapping=list(zip(layer.trainable_variables, weights))):
+                return ops.sum(call(x) * mix)
+
+        return jax.tree.leaves(jax.jit(jax.grad(objective, argnums=(0, 1)))(weights, x))
+
+    for ours, theirs in zip(gradients(layer), gradients(layer.lstm), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_convolution_equals_keras_own():
     x = sequence(window=9)
     layer = CausalConvolution(5, kernel_size=3, dilation=2)

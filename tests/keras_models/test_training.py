@@ -8,6 +8,7 @@ import time
 import tracemalloc
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
@@ -203,10 +204,42 @@ def test_full_memory_halves_the_batch_and_says_so(monkeypatch):
 
     expected = LSTMClassifier(**kw).fit(X, y).predict_proba(X)
     monkeypatch.setattr(programs, "trainer", trainer)
-    with pytest.warns(UserWarning, match="batches of 16, 4 per update"):
+    with pytest.warns(UserWarning, match="from its beginning with batches of 16, 4 per update"):
         model = LSTMClassifier(**kw).fit(X, y)
     assert model.batch_size == 64, "the parameter stays as it was given"
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_full_memory_in_the_third_epoch_goes_on_from_the_second(monkeypatch, before):
+    X, y = market(n_rows=128)
+    kw = {**TINY, "dropout": 0.0, "batch_size": 64 // before, "accumulation": before}
+    build, chunks = programs.trainer, []
+
+    def trainer(recipe):
+        real = build(recipe)
+
+        class Full:
+            start, weights, dump, load = real.start, real.weights, real.dump, real.load
+
+            def run(self, state, chunk):
+                chunks.append(recipe.batch_size)
+                if recipe.batch_size == 64 // before and chunks.count(64 // before) == 3:
+                    raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+                return real.run(state, chunk)
+
+        return Full()
+
+    expected = LSTMClassifier(**kw).fit(X, y)
+    monkeypatch.setattr(programs, "trainer", trainer)
+    with pytest.warns(UserWarning, match=f"after epoch 2 with batches of {32 // before}, {2 * before} per update"):
+        model = LSTMClassifier(**kw).fit(X, y)
+    assert chunks == [64 // before] * 3 + [32 // before] * 4
+    assert len(model.history_["loss"]) == 6
+    # the same rows per update and the same moments: the last four epochs end where they would have ended
+    np.testing.assert_allclose(model.history_["loss"], expected.history_["loss"], rtol=2e-3)
+    for a, b in zip(model.weights_, expected.weights_):
+        np.testing.assert_allclose(a, b, atol=5e-3)
 
 
 def test_other_errors_are_not_taken_for_full_memory(monkeypatch):
@@ -350,3 +383,58 @@ def test_twenty_kills_at_random_moments(tmp_path):
         for name in whole.files:
             np.testing.assert_array_equal(resumed[name], whole[name])
     assert kills >= 10
+
+
+_PARALLEL = """
+import jax, numpy as np
+from consilience.keras_models import LSTMClassifier, _jax_program
+from consilience.base import InvalidInput
+from tests.contracts.predictor import market
+
+assert len(jax.devices()) == 4
+X, y = market()
+seen = []
+spread = _jax_program.shares("cpu:all").spread
+
+def spying(self, data):
+    out = spread(data)
+    seen.append((data, out))
+    return out
+
+type(_jax_program.shares("cpu:all")).spread = spying
+kw = {"units": 4, "window": 5, "epochs": 3, "batch_size": 32, "random_state": 0}
+one = LSTMClassifier(**kw, device="cpu").fit(X, y)
+assert not seen
+four = LSTMClassifier(**kw, device="cpu:all").fit(X, y)
+for a, b in zip(four.weights_, one.weights_):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+np.testing.assert_allclose(four.predict_proba(X), one.predict_proba(X), atol=1e-4)
+for data, out in seen:
+    for given, placed in zip(data[:4], out[:4]):
+        held = sorted(placed.addressable_shards, key=lambda shard: shard.index[1].start or 0)
+        assert [shard.device.id for shard in held] == [0, 1, 2, 3]
+        for number, shard in enumerate(held):
+            np.testing.assert_array_equal(shard.data, given[:, 8 * number : 8 * number + 8])
+assert len(seen) == 3
+try:
+    LSTMClassifier(window=5, batch_size=30, device="cpu:all").fit(X, y)
+except InvalidInput as error:
+    assert "multiple of the 4 devices" in str(error)
+else:
+    raise AssertionError("a batch that cannot be shared out was taken")
+print("done")
+"""
+
+
+def test_four_devices_share_each_batch_and_train_the_weights_of_one():
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = [sys.executable, "-c", _PARALLEL]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "done", done.stderr
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="jax trains on several")
+def test_several_devices_are_refused_on_other_backends():
+    X, y = market()
+    with pytest.raises(InvalidInput, match="KERAS_BACKEND=jax"):
+        LSTMClassifier(**TINY, device="cpu:all").fit(X, y)

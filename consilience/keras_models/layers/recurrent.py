@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from consilience.keras_models.device import accelerated
+from consilience.keras_models.layers.recurrence import lstm_recurrence
 
 
 class CausalLSTM(keras.layers.Layer):
@@ -20,6 +21,7 @@ class CausalLSTM(keras.layers.Layer):
     Returns (batch, steps, units). The weights are those of ``keras.layers.LSTM`` (gates in the order input, forget,
     cell, output; forget bias 1), so both paths give the same numbers. Keras's own loop multiplies each step's input by
     the kernel inside the loop; here that is one large product before it, and only the recurrent product stays inside.
+    On jax the loop's gradient is written out as well (``lstm_recurrence``).
 
     Example:
 
@@ -50,6 +52,9 @@ class CausalLSTM(keras.layers.Layer):
             return self.lstm(x)
         cell = self.lstm.cell
         kernel, bias = (ops.cast(w, self.compute_dtype) for w in (cell.kernel, cell.bias))
+        if keras.backend.backend() == "jax":
+            z = ops.add(ops.matmul(ops.transpose(x, (1, 0, 2)), kernel), bias)
+            return ops.transpose(lstm_recurrence(z, ops.cast(cell.recurrent_kernel, self.compute_dtype)), (1, 0, 2))
         return self.loop(ops.add(ops.matmul(x, kernel), bias))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
