@@ -118,10 +118,10 @@ def _served(predictor: Any) -> Any:
 
 
 def _write(model: Any, draft: Path, format: str) -> None:
-    if keras.backend.backend() != "torch":
+    if keras.backend.backend() != "torch" or model.name == "lstm":
         model.export(draft, format=format, verbose=False)
         return
-    import torch  # Keras's own way on torch fixes the batch at 1, or fails at layer normalisation
+    import torch  # Keras's own way on torch fails at layer normalisation; this one would fix the batch of an LSTM's loop
 
     class Flat(torch.nn.Module):
         def __init__(self) -> None:
