@@ -51,7 +51,7 @@ def run(
         table = tables[g]
         forward(
             X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
-            False, True, packed, density, alpha, summaries[g],
+            False, packed, density, alpha, summaries[g],
         )  # fmt: skip
         keep_alpha(alpha, k, table, edges[g])
         for j in range(k):
@@ -97,8 +97,6 @@ def run_gather(
     full: Chosen,
     many: Chosen,
     watch: bool,
-    filled: bool,
-    offsets: np.ndarray,
     packed: np.ndarray,
     density: np.ndarray,
     alpha: np.ndarray,
@@ -112,18 +110,17 @@ def run_gather(
     ----------
     groups : numbers of the groups. steps (multiples of BLOCK), tables, bounds, first, sums, summaries, edges : one row
         per group.
-    packed : lanes of X, from ``offsets`` on for each group; filled here unless ``filled`` says that they are.
+    packed, density, alpha : scratch for the longest group.
     """
     k = len(constant)
     for g in groups:
         table = tables[g]
-        lanes = packed[offsets[g] :]
         forward(
             X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
-            True, not filled, lanes, density, alpha, summaries[g],
+            True, packed, density, alpha, summaries[g],
         )  # fmt: skip
         keep_alpha(alpha, k, table, edges[g])
         gather(
-            steps[g], table, bounds[g], transmat, k, density, alpha, lanes, d, means, full, many, sums[g],
+            steps[g], table, bounds[g], transmat, k, density, alpha, packed, d, means, full, many, sums[g],
             summaries[g, 5 * LANES :], edges[g],
         )  # fmt: skip

@@ -33,7 +33,6 @@ def forward(
     many: Chosen,
     watch: bool,
     keep: bool,
-    fill: bool,
     packed: np.ndarray,
     density: np.ndarray,
     alpha: np.ndarray,
@@ -46,7 +45,7 @@ def forward(
     X : (n·D,). steps : a multiple of BLOCK. bounds : (5·8,) the table's rows as floats.
     first : (K·8,) each lane's prior of step 0. transmat : (K·K,). watch : look for states that underflow at every
         step. many : True beyond ``WRITTEN_OUT`` states.
-    keep : ``packed`` holds all of the group's rows, not just one block's; then ``fill`` says whether to write them.
+    keep : ``packed`` is to hold all of the group's rows in lanes, not just one block's.
     density, alpha : (steps·K·8,), filled with scaled densities and filtered probabilities, the latter up to one factor
         per step: dividing them at once would make every step wait for a division.
     summary : (5·8,): sum of the densities' logarithms, sum of the binary exponents taken out, the mass before the
@@ -64,8 +63,7 @@ def forward(
         inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
     for start in range(0, steps, BLOCK):
         rows = start * n_features * LANES if keep else 0
-        if fill:
-            pack(X, n_features, table, start, packed, rows)
+        pack(X, n_features, table, start, packed, rows)
         place = start * k * LANES
         log_densities(packed, rows, n_features, means, whitening, constant, full, centred, density, place)
         relative_densities(density, place, k, tops)

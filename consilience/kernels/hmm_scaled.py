@@ -1,7 +1,5 @@
 """The fast way through forward–backward: scaled probabilities, eight lanes, several threads, every cut checked."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from consilience.kernels import _hmm_passes
@@ -23,16 +21,6 @@ _TINY_TRANSITION = (
 )
 
 
-@dataclass
-class _Lanes:
-    """The rows of X in lanes: from ``offsets`` on for each group; ``packed`` is None for each thread's scratch."""
-
-    segments: Segments
-    packed: np.ndarray | None
-    offsets: np.ndarray
-    filled: bool = False
-
-
 class ScaledPass:
     """One data set, cut into segments, on which passes are run with one set of parameters after another.
 
@@ -46,7 +34,6 @@ class ScaledPass:
         self._overlap = FIRST_OVERLAP
         self._starts = starts
         self._segments = cut(starts, self._overlap)
-        self._kept: _Lanes | None = None
 
     def run(self, parameters: HMMParameters, mode: int) -> tuple[float, np.ndarray, np.ndarray] | None:
         """One pass.
@@ -92,7 +79,6 @@ class ScaledPass:
         summaries = np.ones((groups, 6 * LANES))
         edges = np.zeros((groups, 4, LANES, k))
         parts = shares(segments.steps, n_threads() if len(self._X) * k >= WORTH_THREADS else 1)
-        kept = self._lanes(segments, mode)
         needed = segments.tables[:, HIGH].max(axis=1) if mode == FILTER else segments.steps
         steps = -(-needed // BLOCK) * BLOCK
         room = (int(steps.max()) + 1) * LANES
@@ -104,13 +90,10 @@ class ScaledPass:
         rows = (segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d)
 
         def work(number: int) -> None:
-            density, alpha, packed = scratch(
-                room * k, room * k, room * d if mode == GATHER and kept.packed is None else 0
-            )
-            packed = packed if kept.packed is None else kept.packed
+            density, alpha, packed = scratch(room * k, room * k, room * d if mode == GATHER else 0)
             if mode == GATHER:
                 _hmm_passes.run_gather(
-                    parts[number], steps, *rows, *model, kept.filled, kept.offsets, packed, density, alpha,
+                    parts[number], steps, *rows, *model, packed, density, alpha,
                     sums, summaries, edges,
                 )  # fmt: skip
             else:
@@ -120,19 +103,7 @@ class ScaledPass:
                 )  # fmt: skip
 
         in_threads(work, len(parts))
-        kept.filled = kept.packed is not None
         return out, sums.reshape(groups, -1, LANES), summaries.reshape(groups, 6, LANES), edges
-
-    def _lanes(self, segments: Segments, mode: int) -> "_Lanes":
-        """Where rows in lanes go: one place per group, kept between passes that gather, or each thread's scratch."""
-        if self._kept is not None and self._kept.segments is segments:
-            return self._kept
-        room = (segments.steps + BLOCK) * self._X.shape[1] * LANES
-        groups = len(room)
-        if mode != GATHER or room.sum() * 8 > SCRATCH_LIMIT:
-            return _Lanes(segments, None, np.zeros(groups, np.int64))
-        self._kept = _Lanes(segments, np.empty(int(room.sum())), np.cumsum(room) - room)
-        return self._kept
 
     @staticmethod
     def _agrees(segments: Segments, parameters: HMMParameters, edges: np.ndarray, mode: int) -> bool:
