@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -13,6 +14,8 @@ from consilience.keras_models.layers import FeatureGate
 
 Body = Callable[[Any, Any, dict[str, Any]], Any]
 _BODIES: dict[str, Body] = {}
+# weights as the layers made them: tensorflow and torch train the model's own variables, which then start nothing
+_UNTRAINED: WeakKeyDictionary[Any, list[np.ndarray]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,11 @@ def build_network(architecture: Architecture) -> Any:
         hidden = FeatureGate(name="gate")(x) if options.get("feature_gate") else x
         representation = _BODIES[architecture.family](hidden, lengths, options)
         head = keras.layers.Dense(architecture.n_outputs, name="head", dtype="float32")
-        return keras.Model([x, lengths], [head(representation), representation], name=architecture.family)
+        model = keras.Model([x, lengths], [head(representation), representation], name=architecture.family)
     finally:
         keras.config.set_dtype_policy(before)
+    _UNTRAINED[model] = [np.array(keras.ops.convert_to_numpy(v.value), np.float32) for v in model.trainable_variables]
+    return model
 
 
 def initial_weights(model: Any, seed: int) -> list[np.ndarray]:
@@ -80,8 +85,7 @@ def initial_weights(model: Any, seed: int) -> list[np.ndarray]:
     recurrent kernels orthogonal, position tables normal.
     """
     values = []
-    for number, variable in enumerate(model.trainable_variables):
-        template = np.asarray(keras.ops.convert_to_numpy(variable.value), np.float32)
+    for number, (variable, template) in enumerate(zip(model.trainable_variables, _UNTRAINED[model])):
         rng = np.random.default_rng([seed, number])
         values.append(_draw(variable.path, template, rng))
     return values
@@ -98,7 +102,7 @@ def _draw(path: str, template: np.ndarray, rng: np.random.Generator) -> np.ndarr
     if path.endswith("/table"):
         return (0.02 * rng.standard_normal(template.shape)).astype(np.float32)
     if not path.endswith("kernel") or not template.any():
-        return template
+        return template.copy()
     taps = math.prod(template.shape[:-2])
     limit = math.sqrt(6.0 / (taps * (template.shape[-2] + template.shape[-1])))
     return rng.uniform(-limit, limit, template.shape).astype(np.float32)

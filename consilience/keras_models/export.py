@@ -121,7 +121,7 @@ def _write(model: Any, draft: Path, format: str) -> None:
     if keras.backend.backend() != "torch" or model.name == "lstm":
         model.export(draft, format=format, verbose=False)
         return
-    import torch  # Keras's own way on torch fails at layer normalisation; this one would fix the batch of an LSTM's loop
+    import torch  # Keras's own way on torch fails at layer normalisation; this way fixes an LSTM's batch
 
     class Flat(torch.nn.Module):
         def __init__(self) -> None:
