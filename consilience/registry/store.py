@@ -13,7 +13,7 @@ from consilience.base import ConsilienceError, State, invalid, restore
 from consilience.registry import bundle, clock, comparing, durable, lineage, publishing, retention, signing, stages
 from consilience.registry.artifacts import LocalArtifacts
 from consilience.registry.database import Database
-from consilience.registry.errors import RegistryError, VersionNotFound
+from consilience.registry.errors import DamagedArtifact, RegistryError, VersionNotFound
 from consilience.registry.metadata import Event, Metadata
 from consilience.registry.names import check_name, parse_ref
 from consilience.registry.policies import Policy
@@ -138,7 +138,11 @@ class Registry:
     def state(self, ref: str) -> State:
         """The verified state of a version, before it becomes a predictor."""
         version, manifests = self._look_up(ref)
-        return self.artifacts.read(version.digest, manifests)
+        try:
+            return self.artifacts.read(version.digest, manifests)
+        except DamagedArtifact:
+            self._look_up(version.ref)  # says so if a gc has given the version up meanwhile
+            raise
 
     def _look_up(self, ref: str) -> tuple[Version, dict[str, str]]:
         with self.database.reading() as connection:

@@ -58,6 +58,21 @@ def test_a_retired_version_is_shown_but_not_loaded_and_its_number_stays(registry
     assert registry.state("spx").digest() == logistic(0).digest()
 
 
+def test_a_version_given_up_while_it_is_read_is_not_called_damaged(local, monkeypatch):
+    local.publish("spx", logistic(0))
+    local.publish("spx", logistic(1))
+    read = local.artifacts.read
+
+    def too_late(digest, manifests):
+        for _ in range(2):
+            local.gc(KeepLatest(1), dry_run=False, grace=0)
+        return read(digest, manifests)
+
+    monkeypatch.setattr(local.artifacts, "read", too_late)
+    with pytest.raises(VersionNotFound, match="given up"):
+        local.state("spx==1.0.0")
+
+
 def test_the_grace_period_is_kept(registry):
     registry.publish("spx", logistic(0))
     registry.publish("spx", logistic(1))
