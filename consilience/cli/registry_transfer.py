@@ -87,7 +87,7 @@ def export(
     path: Annotated[Path, typer.Argument(help="the file, or for --native the folder, to write")],
     native: Annotated[bool, typer.Option(help="only the files in the formats of other tools")] = False,
     keras: Annotated[
-        bool, typer.Option("--keras", help="the network: .keras, .weights.h5 or a SavedModel folder")
+        bool, typer.Option("--keras", help="the network: .keras, .weights.h5, .onnx or a SavedModel folder")
     ] = False,
     member: Annotated[str | None, typer.Option(help="with --keras: which member of an ensemble")] = None,
     registry: Where = "registry",

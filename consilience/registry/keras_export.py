@@ -1,4 +1,4 @@
-"""Writing a network in Keras's own formats, for other programs; nothing here is ever read back."""
+"""Writing the network of a version for other programs; nothing here is ever read back."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,19 @@ from consilience.registry.errors import Refused, RegistryError
 
 
 def export_keras(predictor: Any, path: Path, member: str | None = None) -> list[Path]:
-    """Write the network of a predictor, or of a member of an ensemble, and beside it how its inputs are made.
+    """Write the network of a predictor, or of a member of an ensemble.
 
     Parameters
     ----------
-    path : ``….keras``, ``….weights.h5``, or a folder for a TensorFlow SavedModel.
+    path : a folder for a TensorFlow SavedModel, ``….onnx``, ``….keras`` or ``….weights.h5``.
 
     Returns
     -------
-    The files written: the network, and ``….inputs.json`` with window length, feature names, means, scales and the
-    bound at which scaled values are clipped. The network takes windows of scaled values (batch, window, features) and
-    the number of real rows in each. To load ``.keras``, give Keras the layers of ``consilience.keras_models.layers`` as
-    ``custom_objects``; a SavedModel needs none.
+    The files written. SavedModel and ONNX take raw rows and give probabilities or values, see
+    ``keras_models.export.export_network``. The other two hold the bare network: it takes windows of scaled values
+    (batch, window, features) and the number of real rows in each, and gives logits of ``classes``, or values to be
+    multiplied by ``target_scale`` and added to ``target_mean``; ``….inputs.json`` beside it has these, and the means,
+    scales and clipping of its inputs. To load ``.keras``, import ``consilience.keras_models.layers`` first.
     """
     if member is not None:
         members = getattr(predictor, "members_", {})
@@ -30,27 +31,35 @@ def export_keras(predictor: Any, path: Path, member: str | None = None) -> list[
         raise Refused(f"A {type(predictor).__name__} is no network; Keras has no format for it.")
     if path.exists():
         raise RegistryError(f"{path} exists already; give another name.")
-    from consilience.keras_models.architecture import network
+    if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
+        return [predictor.export(path, "onnx" if path.suffix == ".onnx" else "tf_saved_model")]
+    from consilience.keras_models.architecture import build_network
 
-    architecture = predictor._architecture()
-    model = network(architecture)
+    model = build_network(predictor._architecture())
     for variable, value in zip(model.trainable_variables, predictor.weights_, strict=True):
         variable.assign(value)
-    if path.name.endswith(".weights.h5"):
-        model.save_weights(path)
-    elif path.suffix == ".keras":
+    if path.suffix == ".keras":
         model.save(path)
     else:
-        model.export(path, verbose=False)
+        model.save_weights(path)
+    beside = path.with_name(path.name + ".inputs.json")
+    beside.write_text(json.dumps(inputs_and_outputs(predictor), indent=1))
+    return [path, beside]
+
+
+def inputs_and_outputs(predictor: Any) -> dict[str, Any]:
+    """How the inputs of the bare network are made from rows, and what its outputs mean."""
+    from consilience.keras_models.scaling import LIMIT
+
     names = getattr(predictor, "feature_names_in_", None)
-    inputs = {
-        "window": architecture.window,
+    found = {
+        "window": predictor.window,
         "features": None if names is None else [str(name) for name in names],
         "mean": predictor.scaler_.mean.tolist(),
         "scale": predictor.scaler_.scale.tolist(),
-        "clip": 10.0,
-        "classes": predictor.classes_.tolist() if hasattr(predictor, "classes_") else None,
+        "clip": LIMIT,
     }
-    beside = path.with_name(path.name + ".inputs.json")
-    beside.write_text(json.dumps(inputs, indent=1))
-    return [path, beside]
+    if hasattr(predictor, "classes_"):
+        return found | {"classes": predictor.classes_.tolist()}
+    target = predictor.target_scaler_
+    return found | {"target_mean": target.mean.tolist(), "target_scale": target.scale.tolist()}
