@@ -30,6 +30,7 @@ test: $(READY) ## the test suite (the networks run on jax)
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
 
 test-backends: $(READY) ## the networks' suite, once per Keras backend, each in its own process
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,onnx]'
 	@for b in jax tensorflow torch; do \
 	  echo "==> tests/keras_models on $$b"; \
 	  if ! $(BIN)/python -c "import $$b" 2>/dev/null; then \
