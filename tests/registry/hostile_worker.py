@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
 ALLOWED_MEMORY = 1 << 30
 FORBIDDEN = {
@@ -295,6 +296,7 @@ def main() -> None:
 
 def warm(kinds: list[str], source: Path, own: Path, X: Any) -> None:
     """Import and compile everything that a rightful load needs, before it is forbidden."""
+    StandardScaler().fit(X)  # scikit-learn asks another library for the columns' names, which imports late
     for kind in kinds:
         shutil.copytree(source / kind, own)
         write_manifest(own)
