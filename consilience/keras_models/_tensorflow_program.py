@@ -23,7 +23,7 @@ class Trainer:
         self._optimizer.build(model.trainable_variables)
         self._loss = LOSSES[recipe.loss]
         self._batch_size = recipe.batch_size
-        self._optimizer_start = [np.array(v) for v in self._optimizer.variables]
+        self._optimizer_start = [np.array(v.numpy()) for v in self._optimizer.variables]
         self._lock = threading.RLock()
         self._inside: _Ticket | None = None
         # cuDNN's LSTM is no XLA operation, so a GPU runs the plain graph
@@ -31,7 +31,7 @@ class Trainer:
 
     def start(self, weights: list[np.ndarray], seed: int) -> Any:
         streams = [
-            np.array([seed, number], np.asarray(v).dtype)
+            np.array([seed, number], v.numpy().dtype)
             for number, v in enumerate(self._model.non_trainable_variables)
         ]
         return self.load([list(weights), streams, list(self._optimizer_start)])
@@ -63,7 +63,7 @@ class Trainer:
         ]
 
     def _read(self) -> list[list[np.ndarray]]:
-        return [[np.array(v) for v in part] for part in self._variables()]
+        return [[np.array(v.numpy()) for v in part] for part in self._variables()]
 
     def _enter(self, state: "_Ticket") -> None:
         if self._inside is state:
