@@ -31,8 +31,7 @@ class Trainer:
 
     def start(self, weights: list[np.ndarray], seed: int) -> Any:
         streams = [
-            np.array([seed, number], v.numpy().dtype)
-            for number, v in enumerate(self._model.non_trainable_variables)
+            np.array([seed, number], v.numpy().dtype) for number, v in enumerate(self._model.non_trainable_variables)
         ]
         return self.load([list(weights), streams, list(self._optimizer_start)])
 
