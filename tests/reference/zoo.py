@@ -17,16 +17,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "Transformer": {"window": 5, "epochs": 1},
     "CNN": {"window": 5, "epochs": 1},
 }
-ENSEMBLES = (
-    "VotingClassifier",
-    "VotingRegressor",
-    "StackingClassifier",
-    "StackingRegressor",
-    "FusionClassifier",
-    "FusionRegressor",
-    "RegimeSpecialistClassifier",
-    "RegimeSpecialistRegressor",
-)
+ENSEMBLES = tuple(kind for kind, package in CATALOG.items() if package == "consilience.ensemble")
 SINGLE = tuple(kind for kind in CATALOG if kind not in ENSEMBLES)
 PREDICTORS = tuple(kind for kind in CATALOG if kind != "RegimeFeatures")
 

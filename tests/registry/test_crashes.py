@@ -74,7 +74,7 @@ class Campaign:
         counts = f"{self.jobs} kills, {len(self.acknowledged)} acknowledged, {len(self.checked)} listed"
         usual, slow, slowest = np.quantile(self.reopening, [0.5, 0.95, 1.0])
         print(f"{counts}; reopening: median {usual:.3f} s, p95 {slow:.3f} s, at most {slowest:.3f} s")
-        assert slow < 5.0  # a stuck lock or a long recovery; single long ones are a busy machine's
+        assert slow < 1.0  # the promise; a single longer one is a busy machine's
 
 
 @pytest.mark.parametrize(("each", "at_random"), [(1, 3), pytest.param(50, 500, marks=pytest.mark.slow)])
