@@ -97,12 +97,17 @@ def _check(owner: str, place: Path, format: str) -> None:
         raise MissingDependency(f"Writing {format} on {backend} needs {missing[0]}, which is not installed. {remedy}")
 
 
-def _served(predictor: Any) -> Any:
-    """The predictor's network on raw rows, weights of its own, with softmax or the target's scale at its end."""
-    architecture = predictor._architecture("cpu")
-    network = build_network(architecture)
+def bare_network(predictor: Any) -> Any:
+    """A Keras model of its own with the predictor's weights: scaled windows and lengths in, logits or values out."""
+    network = build_network(predictor._architecture("cpu"))
     for variable, value in zip(network.trainable_variables, predictor.weights_, strict=True):
         variable.assign(value)
+    return network
+
+
+def _served(predictor: Any) -> Any:
+    """The predictor's network on raw rows, weights of its own, with softmax or the target's scale at its end."""
+    architecture, network = predictor._architecture("cpu"), bare_network(predictor)
     windows = keras.Input((architecture.window, architecture.n_features), name="windows")
     lengths = keras.Input((), dtype="int32", name="lengths")
     scaler = predictor.scaler_

@@ -33,11 +33,9 @@ def export_keras(predictor: Any, path: Path, member: str | None = None) -> list[
         raise RegistryError(f"{path} exists already; give another name.")
     if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
         return [predictor.export(path, "onnx" if path.suffix == ".onnx" else "tf_saved_model")]
-    from consilience.keras_models.architecture import build_network
+    from consilience.keras_models.export import bare_network
 
-    model = build_network(predictor._architecture())
-    for variable, value in zip(model.trainable_variables, predictor.weights_, strict=True):
-        variable.assign(value)
+    model = bare_network(predictor)
     if path.suffix == ".keras":
         model.save(path)
     else:
