@@ -4,7 +4,8 @@ from typing import Any
 
 from consilience.keras_models.architecture import body
 from consilience.keras_models.layers import CausalConvolutionBlock, SequencePooling
-from consilience.keras_models.sequence import SequenceClassifier, SequenceRegressor
+from consilience.keras_models.sequence_classifier import SequenceClassifier
+from consilience.keras_models.sequence_regressor import SequenceRegressor
 
 _OPTIONS = ("filters", "kernel_size", "layers", "dropout")
 

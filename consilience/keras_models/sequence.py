@@ -9,15 +9,7 @@ import keras
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from consilience.base import (
-    ClassifierPredictor,
-    InvalidInput,
-    InvalidState,
-    RegressorPredictor,
-    State,
-    invalid,
-    time_axis,
-)
+from consilience.base import InvalidInput, InvalidState, State, invalid, time_axis
 from consilience.base.state import Arrays, Spec
 from consilience.base.windows import Windows, padded_places, sliding_windows, windows_of_padded
 from consilience.keras_models import programs
@@ -256,139 +248,8 @@ class SequenceNetwork:
         self.weights_ = [_weight(arrays, number, shape) for number, shape in enumerate(shapes)]
 
 
-class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
-    """The classifying half of a sequence network: a softmax over ``classes_``."""
-
-    class_weight: Any
-
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None) -> Any:
-        """Train on rows in time order.
-
-        Parameters
-        ----------
-        X : (n, n_features), indexed by time or by (asset, time), or an array.
-        y : (n,) labels.
-        sample_weight : (n,) non-negative, or None.
-        validation : (X, y) later than the training rows, for early stopping only; None trains all epochs.
-        """
-        check_sequence_params(self)
-        values, labels, weight = self._read_fit(X, y, sample_weight)
-        codes = self._read_labels(labels)
-        self.n_outputs_ = len(self.classes_)
-        weight = self._row_weights(codes, weight)
-        kept = None
-        if validation is not None:
-            held_X, held_y = validation
-            held = np.asarray(held_y)
-            known = np.isin(held, self.classes_)
-            if not known.all():
-                unseen = held[~known].tolist()[0]
-                raise InvalidInput(f"validation has the label {unseen!r}, which the training rows have not.")
-            kept = (held_X, self._read_X(held_X), np.searchsorted(self.classes_, held).astype(np.int32))
-        self._fit_network(X, values, codes.astype(np.int32), weight, "cross_entropy", kept)
-        return self
-
-    def _row_weights(self, codes: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Sample weight times class weight, with mean 1."""
-        weight = np.ones(len(codes)) if weight is None else weight.copy()
-        if self.class_weight is not None:
-            from sklearn.utils.class_weight import compute_class_weight
-
-            try:
-                per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
-            except ValueError as error:
-                raise invalid(
-                    "class_weight",
-                    type(self).__name__,
-                    "None, 'balanced' or a dict of class to weight",
-                    self.class_weight,
-                ) from error
-            weight *= per_class[codes]
-        if not weight.sum() > 0:
-            raise invalid("sample_weight", type(self).__name__, "positive for at least one row", "all zero")
-        return weight / weight.mean()
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities (n, n_classes), in the order of ``classes_``; a row needs the ``lookback`` rows before it."""
-        return self._finished(self._outputs(X))
-
-    def predict_newest_proba(self, X: Any, n: int = 1) -> np.ndarray:
-        """Probabilities (n, n_classes) of the last n rows; X holds one asset's rows, ``lookback`` before the first.
-
-        Equal to the last n rows of ``predict_proba(X)``, without the work of the others: what a server calls.
-        """
-        return self._finished(self._newest(X, n))
-
-    def _finished(self, raw: np.ndarray) -> np.ndarray:
-        return _softmax(raw)
-
-
-class SequenceRegressor(SequenceNetwork, RegressorPredictor):
-    """The regressing half of a sequence network: one or several targets, standardised inside."""
-
-    _own_arrays = ("target_mean", "target_scale")
-    loss: str
-    target_scaler_: Scaler
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, validation: Any = None) -> Any:
-        """Train on rows in time order; y is (n,) or (n, n_targets). Other arguments as in the classifiers."""
-        check_sequence_params(self)
-        values, target, weight = self._read_fit(X, y, sample_weight, multi_output=True)
-        self._one_target = target.ndim == 1
-        target = target.reshape(len(target), -1)
-        self.n_outputs_ = target.shape[1]
-        self.target_scaler_ = Scaler.fit(target)
-        kept = None
-        if validation is not None:
-            held_X, held_y = validation
-            held = np.asarray(held_y, dtype=np.float64).reshape(len(held_y), -1)
-            kept = (held_X, self._read_X(held_X), self.target_scaler_.transform(held))
-        weight = np.ones(len(target)) if weight is None else weight
-        if not weight.sum() > 0:
-            raise invalid("sample_weight", type(self).__name__, "positive for at least one row", "all zero")
-        self._fit_network(X, values, self.target_scaler_.transform(target), weight / weight.mean(), self.loss, kept)
-        return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Values (n,), or (n, n_targets) after a fit to several targets."""
-        return self._targets(self._outputs(X))
-
-    def predict_newest(self, X: Any, n: int = 1) -> np.ndarray:
-        """The last n rows of ``predict(X)``, of one asset's rows, without the work of the others."""
-        return self._targets(self._newest(X, n))
-
-    def _targets(self, scaled: np.ndarray) -> np.ndarray:
-        values = self._finished(scaled)
-        return values[:, 0] if self._one_target else values
-
-    def _finished(self, raw: np.ndarray) -> np.ndarray:
-        return self.target_scaler_.inverse(raw)
-
-    def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
-        spec, arrays, children = super()._fitted_state()
-        arrays["target_mean"], arrays["target_scale"] = self.target_scaler_.mean, self.target_scaler_.scale
-        return {**spec, "one_target": self._one_target}, arrays, children
-
-    def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
-        super()._restore_fitted(spec, arrays, children)
-        self._one_target = spec["one_target"]
-        if not isinstance(self._one_target, bool) or (self._one_target and self.n_outputs_ != 1):
-            raise InvalidState("one_target must be true or false, and true only for one output.")
-        self.target_scaler_ = Scaler.restore(arrays["target_mean"], arrays["target_scale"], self.n_outputs_)
-
-
 def _from(kept: list[Snapshot]) -> str:
     return f"after epoch {kept[0].progress.epoch}" if kept else "from its beginning"
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    proba = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return proba / proba.sum(axis=1, keepdims=True)
 
 
 def _host_loss(loss: str, y: np.ndarray, out: np.ndarray) -> float:

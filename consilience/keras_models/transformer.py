@@ -12,7 +12,8 @@ from consilience.keras_models.layers import (
     SinusoidalPositions,
     TransformerBlock,
 )
-from consilience.keras_models.sequence import SequenceClassifier, SequenceRegressor
+from consilience.keras_models.sequence_classifier import SequenceClassifier
+from consilience.keras_models.sequence_regressor import SequenceRegressor
 
 _OPTIONS = ("width", "heads", "layers", "positions", "dropout")
 
