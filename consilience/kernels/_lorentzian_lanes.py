@@ -2,18 +2,22 @@
 
 Numba's autovectoriser leaves these loops scalar, so each is written as LLVM vector instructions. LLVM cuts the 16-lane
 vectors into what the machine has (one AVX-512 register, two of AVX, four of SSE or NEON); nothing here asks for a
-processor feature. Each function has a NumPy twin, used when the JIT is disabled.
+processor feature. How many lanes are worked on at a time goes by the registers there are: products that do not fit are
+written and read back for every feature, which costs three quarters of the speed. Each function has a NumPy twin, used
+when the JIT is disabled.
 
 Layouts (float32, flat): a block is (d, 64), feature by feature; a box block is (d, 2, 64), lower then upper edges; a
 group of g queries is (d, g). Sums of logarithms are carried as products that start at ``START``, a power of two, so
 that they span e^158 before they overflow to infinity, which only ever says "far".
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -24,6 +28,7 @@ START = 2.0**-100
 
 _WIDTH = 16
 _VECTORS = LANES // _WIDTH
+_TOGETHER = _VECTORS if binding.get_host_cpu_features().get("avx512f") else 1  # vectors per query in registers at once
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, _WIDTH)
 _SIZE = ir.IntType(64)
@@ -73,9 +78,20 @@ def _box_gap(builder: Any, base: Any, offset: Any, vector: int) -> Callable[[Any
 
 
 def _products(
-    builder: Any, gap: Any, row_size: int, base: Any, start: Any, queries: Any, first: Any, n_features: Any, group: int
+    builder: Any,
+    gaps: Any,
+    row_size: int,
+    start: Any,
+    queries: Any,
+    first: Any,
+    n_features: Any,
+    group: int,
+    width: int,
 ) -> list[list[Any]]:
-    """The loop over features: products[query][vector] of 1 + gap."""
+    """The loop over features: products[query][vector] of 1 + gap, ``width`` vectors per query.
+
+    gaps : the offset of a feature's lanes -> the gap of each vector, as a function of the query.
+    """
     before = builder.block
     loop = builder.append_basic_block("features")
     after = builder.append_basic_block("done")
@@ -83,14 +99,13 @@ def _products(
     builder.position_at_end(loop)
     feature = builder.phi(_SIZE)
     feature.add_incoming(ir.Constant(_SIZE, 0), before)
-    carried = [[builder.phi(_VECTOR) for _ in range(_VECTORS)] for _ in range(group)]
-    offset = builder.add(start, builder.mul(feature, ir.Constant(_SIZE, row_size)))
-    gaps = [gap(builder, base, offset, vector) for vector in range(_VECTORS)]
+    carried = [[builder.phi(_VECTOR) for _ in range(width)] for _ in range(group)]
+    found = gaps(builder.add(start, builder.mul(feature, ir.Constant(_SIZE, row_size))))
     grown = []
     for q in range(group):
         place = builder.add(first, builder.add(builder.mul(feature, ir.Constant(_SIZE, group)), ir.Constant(_SIZE, q)))
         query = _spread(builder, queries, place)
-        grown.append([_call(builder, "fmuladd", p, gap(query), p) for p, gap in zip(carried[q], gaps)])
+        grown.append([_call(builder, "fmuladd", p, gap(query), p) for p, gap in zip(carried[q], found)])
     following = builder.add(feature, ir.Constant(_SIZE, 1))
     feature.add_incoming(following, builder.block)
     for phis, values in zip(carried, grown):
@@ -100,6 +115,17 @@ def _products(
     builder.cbranch(builder.icmp_signed("<", following, n_features), loop, after)
     builder.position_at_end(after)
     return grown
+
+
+@contextmanager
+def _passes(builder: Any, group: int) -> Iterator[tuple[Any, int]]:
+    """A loop over a block's lanes, so many at a time as the registers hold: (first lane, vectors) of one pass."""
+    width = _VECTORS if group == 1 else _TOGETHER
+    if width == _VECTORS:
+        yield ir.Constant(_SIZE, 0), width
+        return
+    with cgutils.for_range(builder, ir.Constant(_SIZE, _VECTORS // width)) as loop:
+        yield builder.mul(loop.index, ir.Constant(_SIZE, width * _WIDTH)), width
 
 
 def _store(builder: Any, products: list[list[Any]], out: Any, start: Any, stride: Any) -> None:
@@ -118,6 +144,10 @@ def _mask(builder: Any, vectors: list[Any], limit: Any) -> Any:
         part = builder.zext(builder.bitcast(below, ir.IntType(_WIDTH)), _SIZE)
         bits = builder.or_(bits, builder.shl(part, ir.Constant(_SIZE, vector * _WIDTH)))
     return bits
+
+
+def _any(builder: Any, masks: list[Any]) -> Any:
+    return functools.reduce(builder.or_, masks)
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, value: Any) -> Any:
@@ -149,21 +179,29 @@ def _make_below(group: int) -> Any:
             base, asked, bound, kept, found = (
                 _pointer(context, builder, sig.args[i], args[i]) for i in (0, 2, 5, 7, 8)
             )
-            grown = _products(builder, _point_gap, LANES, base, args[1], asked, args[3], args[4], group)
-            bits = []
-            for q, vectors in enumerate(grown):
-                limit = _spread(builder, bound, builder.add(args[6], ir.Constant(_SIZE, q)))
-                bits.append(_mask(builder, vectors, limit))
-            any_below = bits[0]
-            for more in bits[1:]:
-                any_below = builder.or_(any_below, more)
-            # Most blocks have nothing to offer, and then nothing is written.
             zero = ir.Constant(_SIZE, 0)
+            bits = [cgutils.alloca_once_value(builder, zero) for _ in range(group)]
+            limits = [_spread(builder, bound, builder.add(args[6], ir.Constant(_SIZE, q))) for q in range(group)]
+            with _passes(builder, group) as (lane, width):
+
+                def gaps(offset: Any) -> list[Any]:
+                    return [_point_gap(builder, base, offset, vector) for vector in range(width)]
+
+                start = builder.add(args[1], lane)
+                grown = _products(builder, gaps, LANES, start, asked, args[3], args[4], group, width)
+                masks = [_mask(builder, vectors, limit) for vectors, limit in zip(grown, limits)]
+                # Most blocks have nothing to offer, and then nothing is written.
+                with builder.if_then(builder.icmp_unsigned("!=", _any(builder, masks), zero), likely=False):
+                    for q, (vectors, mask) in enumerate(zip(grown, masks)):
+                        builder.store(builder.or_(builder.load(bits[q]), builder.shl(mask, lane)), bits[q])
+                        with builder.if_then(builder.icmp_unsigned("!=", mask, zero)):
+                            place = builder.add(lane, ir.Constant(_SIZE, q * LANES))
+                            _store(builder, [vectors], kept, place, zero)
+            every = [builder.load(slot) for slot in bits]
+            any_below = _any(builder, every)
             with builder.if_then(builder.icmp_unsigned("!=", any_below, zero), likely=False):
-                for q, vectors in enumerate(grown):
-                    builder.store(bits[q], builder.gep(found, [ir.Constant(_SIZE, q)]))
-                    with builder.if_then(builder.icmp_unsigned("!=", bits[q], zero)):
-                        _store(builder, [vectors], kept, ir.Constant(_SIZE, q * LANES), zero)
+                for q, mask in enumerate(every):
+                    builder.store(mask, builder.gep(found, [ir.Constant(_SIZE, q)]))
             return any_below
 
         return signature, generate
@@ -181,8 +219,14 @@ def _make_bounds(group: int) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             base, asked, kept = (_pointer(context, builder, sig.args[i], args[i]) for i in (0, 2, 5))
-            products = _products(builder, _box_gap, 2 * LANES, base, args[1], asked, args[3], args[4], group)
-            _store(builder, products, kept, args[6], args[7])
+            with _passes(builder, group) as (lane, width):
+
+                def gaps(offset: Any) -> list[Any]:
+                    return [_box_gap(builder, base, offset, vector) for vector in range(width)]
+
+                start = builder.add(args[1], lane)
+                products = _products(builder, gaps, 2 * LANES, start, asked, args[3], args[4], group, width)
+                _store(builder, products, kept, builder.add(args[6], lane), args[7])
             return context.get_dummy_value()
 
         return signature, generate

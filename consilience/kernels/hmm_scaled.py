@@ -3,7 +3,7 @@
 import numpy as np
 
 from consilience.kernels import _hmm_passes
-from consilience.kernels._hmm_emission import BLOCK, HIGH
+from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_passes import FILTER, GATHER, SMOOTH
 from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
@@ -79,7 +79,7 @@ class ScaledPass:
         summaries = np.ones((groups, 6 * LANES))
         edges = np.zeros((groups, 4, LANES, k))
         parts = shares(segments.steps, n_threads() if len(self._X) * k >= WORTH_THREADS else 1)
-        needed = segments.tables[:, HIGH].max(axis=1) if mode == FILTER else segments.steps
+        needed = segments.only_forward if mode == FILTER else segments.steps
         steps = -(-needed // BLOCK) * BLOCK
         room = (int(steps.max()) + 1) * LANES
         model = (
@@ -131,7 +131,6 @@ class ScaledPass:
     def _totals(segments: Segments, sums: np.ndarray, k: int) -> np.ndarray:
         if sums.size == 0:
             return np.empty(0)
-        opening = segments.opening & (segments.tables[:, 2] == 0) & (segments.tables[:, 3] > 0)
-        sums[:, -k:] = np.where(opening[:, None, :], sums[:, -k:], 0.0)
+        sums[:, -k:] *= segments.first_rows
         lanes: np.ndarray = sums.sum(axis=2)
         return lanes.sum(axis=0)

@@ -7,7 +7,7 @@ that results do not either.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -18,6 +18,7 @@ WORTH_THREADS = 20_000  # rows · states below which a second thread costs more 
 SCRATCH_LIMIT = 1 << 30  # bytes of one thread, beyond which the slow recursions take over
 _LONGEST = 8192  # rows of one segment: the scratch of eight of them should stay in a core's cache
 _SHORTEST = 256
+_FEW = 64  # sequences whose cutting is remembered
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ class Segments:
         return self.tables[:, 1].max(axis=1) + 1
 
     @cached_property
+    def only_forward(self) -> np.ndarray:
+        """(G,) steps of each group that a filter needs: none past the last owned row."""
+        return self.tables[:, 3].max(axis=1)
+
+    @cached_property
+    def first_rows(self) -> np.ndarray:
+        """(G, 1, 8) bool, lanes whose step 0 is a sequence's first row and owned: its posterior is one of the start."""
+        return (self.opening & (self.tables[:, 2] == 0) & (self.tables[:, 3] > 0))[:, None, :]
+
+    @cached_property
     def bounds(self) -> np.ndarray:
         """(G, 5·8) the tables as floats, to compare steps with."""
         return self.tables.astype(np.float64).reshape(len(self.tables), -1)
@@ -56,6 +67,18 @@ def segment_rows(n_rows: int) -> int:
 
 def cut(starts: np.ndarray, overlap: int) -> Segments:
     """Cut the sequences [starts[i], starts[i + 1]) and put segments of like size into one group."""
+    if len(starts) > _FEW:
+        return _cut(starts, overlap)
+    return _cut_again(tuple(starts.tolist()), overlap)
+
+
+@lru_cache(maxsize=16)
+def _cut_again(starts: tuple[int, ...], overlap: int) -> Segments:
+    """Data of one length is passed over again and again, and cutting takes a tenth of a short pass."""
+    return _cut(np.array(starts, np.int64), overlap)
+
+
+def _cut(starts: np.ndarray, overlap: int) -> Segments:
     lengths = np.diff(starts)
     pieces = -(-lengths // segment_rows(int(starts[-1])))
     of = np.repeat(np.arange(len(lengths)), pieces)
@@ -81,6 +104,8 @@ def cut(starts: np.ndarray, overlap: int) -> Segments:
 def shares(steps: np.ndarray, n_threads: int) -> list[np.ndarray]:
     """Group numbers for each thread, about equally many steps each."""
     n_threads = max(1, min(n_threads, len(steps)))
+    if n_threads == 1:
+        return [np.arange(len(steps))]
     middle = np.cumsum(steps) - steps / 2
     thread = np.minimum((middle * n_threads / steps.sum()).astype(np.int64), n_threads - 1)
     parts = [np.flatnonzero(thread == number) for number in range(n_threads)]
