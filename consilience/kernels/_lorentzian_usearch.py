@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import carray, cfunc, types
 
-_RUN = 8  # factors between two logarithms: eight of the largest float32 stay within float64
+_RUN = 7  # factors between two logarithms: 1 + |x − y| <= 2¹²⁹, and 2^(7·129) is within float64, 2^(8·129) is not
 
 _signature = types.float32(types.CPointer(types.float32), types.CPointer(types.float32), types.uint64)
 

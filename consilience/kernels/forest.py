@@ -1,16 +1,15 @@
 """Fitted trees as plain arrays: validated once, evaluated by one compiled walker, whatever library grew them."""
 
-import itertools
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from consilience.base import Arrays, InvalidState, Spec
+from consilience.base import Arrays, InvalidState, Spec, invalid
 from consilience.kernels import _forest
+from consilience.kernels.inputs import for_kernels, matrix
+from consilience.kernels.workers import in_threads, n_threads
 
 MAX_DEPTH = 1024
 _PARALLEL_WORK = 2_000_000  # node visits (2 ns each) below which a second thread costs more than it brings
@@ -128,8 +127,7 @@ class Forest:
             dims = 2 if name == "value" else 1
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dims:
                 raise InvalidState(f"The forest's array {name!r} must be {dims}-D {dtype}.")
-            if not array.flags.c_contiguous or not array.flags.aligned:
-                object.__setattr__(self, name, np.require(array, requirements=["C", "A"]))
+            object.__setattr__(self, name, for_kernels(np.asarray(array, order="C")))
         sizes = {
             len(getattr(self, n))
             for n in ("feature", "threshold", "left", "right", "missing", "value", "gain", "cover")
@@ -151,21 +149,32 @@ class Forest:
         object.__setattr__(self, "_packed_cover", self.cover[place])
         return self.start, depth, self.output, nodes, cut, flags, self.value[place]
 
-    def _read(self, X: np.ndarray) -> np.ndarray:
-        X = np.ascontiguousarray(X, dtype=np.float64)
-        if X.ndim != 2 or X.shape[1] != self.n_features:
-            raise ValueError(f"The 'X' parameter of Forest must be (n, {self.n_features}). Got {X.shape} instead.")
-        return X.astype(np.float32).astype(np.float64) if self.single else X
+    def _read(self, X: Any) -> tuple[np.ndarray, bool]:
+        """X as the trees compare it, and whether no value may be missing."""
+        values = matrix(X, "X", "Forest", self.n_features, finite=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.single:
+                values = values.astype(np.float32).astype(np.float64)
+            complete = bool(np.isfinite(values.sum()))
+        if not complete and np.isinf(values).any():
+            row, column = np.argwhere(np.isinf(values))[0].tolist()
+            limit = "within float32's range" if self.single else "free of infinities"
+            raise invalid("X", "Forest", limit, f"{np.asarray(X)[row, column]} in row {row}, column {column}")
+        return values, complete and not self._zero_is_missing
 
-    def raw(self, X: np.ndarray) -> np.ndarray:
-        """Raw outputs (n, n_outputs) for X (n, n_features); NaN is missing, infinities are the caller's to refuse.
+    def raw(self, X: Any) -> np.ndarray:
+        """Raw outputs (n, n_outputs) for X (n, n_features); NaN is missing.
 
         The result does not depend on the number of threads: each row adds its trees in the same order.
+
+        Raises
+        ------
+        InvalidInput : X is empty, of another width, not numeric, or holds infinity (what float32 cannot hold, too,
+            where the trees compare in float32).
         """
-        X = self._read(X)
+        X, simple = self._read(X)
         out = np.empty((len(X), len(self.base)))
         out[:] = self.base
-        simple = not self._zero_is_missing and not np.isnan(X.sum())
 
         def add(rows: slice) -> None:
             _forest.add_trees(*self._packed, X[rows], simple, self.single_sum, out[rows])
@@ -173,13 +182,13 @@ class Forest:
         _in_parallel(add, len(X), len(X) * self._path_length)
         return out
 
-    def contributions(self, X: np.ndarray) -> np.ndarray:
+    def contributions(self, X: Any) -> np.ndarray:
         """How much each feature moves each row's raw output from the mean over the training rows.
 
         Returns (n, n_features + 1, n_outputs): the exact Shapley values of the trees (TreeSHAP, Lundberg, Erion & Lee
         2018), and the mean output in the last place; over its second axis it adds up to ``raw(X)``.
         """
-        X = self._read(X)
+        X, _ = self._read(X)
         out = np.zeros((len(X), self.n_features + 1, self.n_outputs))
         out[:, -1] = self.base
 
@@ -239,18 +248,14 @@ class Forest:
 
 
 def _in_parallel(add: Callable[[slice], None], n_rows: int, work: int) -> None:
-    """Call ``add`` on slices of the rows, one per core where there is enough to do.
+    """Call ``add`` on slices of the rows, one per thread where there is enough to do.
 
     Python's threads rather than the compiler's own: the kernels release the GIL, and Numba's default thread pool ends
     the process when two threads of a server enter it at once.
     """
-    n_threads = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, n_rows)
-    if work < _PARALLEL_WORK or n_threads < 2:
-        add(slice(0, n_rows))
-        return
-    edges = np.linspace(0, n_rows, n_threads + 1).astype(int).tolist()
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(add, [slice(first, last) for first, last in itertools.pairwise(edges)]))
+    parts = min(n_threads(), n_rows) if work >= _PARALLEL_WORK else 1
+    edges = [n_rows * part // parts for part in range(parts + 1)]
+    in_threads(lambda part: add(slice(edges[part], edges[part + 1])), parts)
 
 
 _NODE_ARRAYS = ("feature", "threshold", "left", "right", "missing", "value", "gain", "cover")

@@ -86,6 +86,19 @@ def read_xgboost(text: str | bytes | bytearray) -> NativeForest:
     Raises
     ------
     InvalidState : text that is no such model, categorical splits, vector leaves, or an objective not listed here.
+
+    References
+    ----------
+    XGBoost's documentation, "Introduction to Model IO": the JSON schema.
+
+    Examples
+    --------
+    >>> import numpy as np, xgboost
+    >>> X = np.arange(20.0)[:, None]
+    >>> booster = xgboost.train({"max_depth": 1}, xgboost.DMatrix(X, X[:, 0] > 9), num_boost_round=1)
+    >>> native = read_xgboost(booster.save_raw("json"))
+    >>> native.objective, native.forest.raw(X[[0, 19]]).round(2).tolist()
+    ('reg:squarederror', [[0.36], [0.64]])
     """
     try:
         return _xgboost(json.loads(text)["learner"])
@@ -172,6 +185,19 @@ def read_lightgbm(text: str) -> NativeForest:
     Raises
     ------
     InvalidState : text that is no such model, categorical splits, linear leaves, or an objective not listed here.
+
+    References
+    ----------
+    The text is LightGBM's ``GBDT::SaveModelToString``; decision types are explained in its ``include/LightGBM/tree.h``.
+
+    Examples
+    --------
+    >>> import lightgbm, numpy as np
+    >>> X = np.arange(60.0)[:, None]
+    >>> booster = lightgbm.train({"verbose": -1, "num_leaves": 2}, lightgbm.Dataset(X, X[:, 0] > 29), num_boost_round=1)
+    >>> native = read_lightgbm(booster.model_to_string())
+    >>> native.objective, native.forest.raw(X[[0, 59]]).round(2).tolist()
+    ('regression', [[0.45], [0.55]])
     """
     try:
         return _lightgbm(text)
@@ -273,7 +299,24 @@ def _missing_flags(decision: np.ndarray) -> np.ndarray:
 
 
 def read_sklearn(estimators: Sequence[Any], n_outputs: int) -> Forest:
-    """The forest of scikit-learn's fitted trees (``RandomForestClassifier.estimators_``): the mean over the trees."""
+    """The forest of scikit-learn's fitted trees: the mean over the trees.
+
+    Parameters
+    ----------
+    estimators : fitted trees (``RandomForestClassifier.estimators_``).
+    n_outputs : classes, or 1 for regression.
+
+    References
+    ----------
+    scikit-learn's "Understanding the decision tree structure": the arrays of ``tree_``.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> model = RandomForestClassifier(5, random_state=0).fit([[0.0], [1.0], [8.0], [9.0]], [0, 0, 1, 1])
+    >>> read_sklearn(model.estimators_, n_outputs=2).raw([[8.5]]).tolist() == model.predict_proba([[8.5]]).tolist()
+    True
+    """
     trees = [_sklearn_tree(estimator.tree_, 1.0 / len(estimators)) for estimator in estimators]
     sizes = np.array([len(tree["left"]) for tree in trees])
     nodes = _Nodes(sizes=sizes, **{name: np.concatenate([tree[name] for tree in trees]) for name in trees[0]})

@@ -16,8 +16,8 @@ from consilience.base import (
     invalid,
     time_axis,
 )
+from consilience.kernels.inputs import count
 from consilience.kernels.lorentzian_calibration import apply_calibration, check_calibration, fit_calibration
-from consilience.kernels.lorentzian_input import count
 from consilience.kernels.lorentzian_memory import LorentzianMemory
 
 _CALIBRATION_SHARE = 0.3

@@ -1,22 +1,26 @@
 """Approximate nearest neighbours under the Lorentzian distance, by a navigable graph (usearch)."""
 
+from threading import RLock
 from typing import Any, Self
 
 import numpy as np
 
 from consilience.base import MissingDependency, invalid
-from consilience.kernels.lorentzian_input import count, matrix, share, threads
+from consilience.kernels.inputs import count, matrix, share
+from consilience.kernels.lorentzian_threads import threads
 
 _SLAB = 65_536  # rows converted and added together
 _SAMPLE = 256
 _WIDEST_SEARCH = 4096
+_RECALL = 0.95
 
 
 class ApproximateLorentzianIndex:
     """Reference rows in a graph that grows, holding one float32 copy of them and their links.
 
     For references that outgrow ``LorentzianIndex`` (which keeps float64 and float32 copies) or that keep growing. Up to
-    some hundred thousand rows of a few features the exact index is quicker, and always right.
+    some hundred thousand rows of a few features the exact index is quicker, and always right. Threads may share one:
+    they wait for each other, while each search uses ``n_threads``.
 
     Parameters
     ----------
@@ -54,7 +58,7 @@ class ApproximateLorentzianIndex:
             ) from error
         from consilience.kernels import _lorentzian_usearch
 
-        rows = matrix(reference, "reference", owner)
+        rows = _single(reference, "reference", owner)
         self.n_threads = threads(n_threads, owner)
         signature = MetricSignature.ArrayArraySize
         self._graph = Index(
@@ -65,7 +69,8 @@ class ApproximateLorentzianIndex:
             expansion_add=count(expansion_add, "expansion_add", owner),
         )
         self._expansions: dict[tuple[int, float], int] = {}
-        self.add(rows)
+        self._lock = RLock()  # the width of a search is a setting of the graph, so that setting and searching are one
+        self._add(rows)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,44 +79,56 @@ class ApproximateLorentzianIndex:
 
     def add(self, rows: Any) -> Self:
         """Add rows (m, d); they get the following indices."""
-        owner = "ApproximateLorentzianIndex.add"
-        values = matrix(rows, "rows", owner, self.shape[1])
-        if np.abs(values).max() > np.finfo(np.float32).max:
-            raise invalid("rows", owner, "within float32's range", float(np.abs(values).max()))
-        for start in range(0, len(values), _SLAB):
-            slab = values[start : start + _SLAB].astype(np.float32)
-            first = len(self._graph)
-            self._graph.add(np.arange(first, first + len(slab)), slab, threads=self.n_threads)
-        self._expansions.clear()
+        self._add(_single(rows, "rows", "ApproximateLorentzianIndex.add", self.shape[1]))
         return self
 
-    def query(self, queries: Any, k: int, *, recall: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def _add(self, rows: np.ndarray) -> None:
+        with self._lock:
+            for start in range(0, len(rows), _SLAB):
+                slab = rows[start : start + _SLAB].astype(np.float32)
+                first = len(self._graph)
+                self._graph.add(np.arange(first, first + len(slab)), slab, threads=self.n_threads)
+            self._expansions.clear()
+
+    def query(self, queries: Any, k: int, *, recall: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """About the k nearest reference rows of every query, nearest first.
 
         Parameters
         ----------
         queries : (m, d) within float32's range.
         k : from 1 to the number of reference rows.
-        recall : share of the true neighbours to find, on average over queries like the reference's rows. The width of
-            the search is learnt once per k and recall, by an exact search for a few rows; its limit is 4096.
+        recall : share of the true neighbours to find, on average over queries like the reference's rows; None is 0.95.
+            The width of the search is learnt once per k and recall, by an exact search for a few rows; its limit is
+            4096. Queries for which the graph leads to fewer than k rows are searched exactly.
 
         Returns
         -------
         distances (m, k) float64 with the precision of float32, indices (m, k) int64 in the order of adding.
         """
         owner = "ApproximateLorentzianIndex.query"
-        rows = matrix(queries, "queries", owner, self.shape[1])
-        if np.abs(rows).max() > np.finfo(np.float32).max:
-            raise invalid("queries", owner, "within float32's range", float(np.abs(rows).max()))
-        k = count(k, "k", owner, len(self._graph), ", the number of reference rows")
-        self._graph.expansion_search = self._expansion(k, share(recall, "recall", owner))
-        return self._search(rows.astype(np.float32), k, exact=False)
+        rows = _single(queries, "queries", owner, self.shape[1]).astype(np.float32)
+        wanted = _RECALL if recall is None else share(recall, "recall", owner)
+        with self._lock:
+            k = count(k, "k", owner, len(self._graph), ", the number of reference rows")
+            return self._search(rows, k, self._expansion(k, wanted))
 
-    def _search(self, rows: np.ndarray, k: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-        found = self._graph.search(rows, k, threads=self.n_threads, exact=exact)
-        shape = (len(rows), -1)
-        distances, indices = found.distances.reshape(shape).astype(np.float64), found.keys.reshape(shape)
-        return distances, indices.astype(np.int64)
+    def _search(self, rows: np.ndarray, k: int, expansion: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Distances and indices, (m, k): through the graph with that many rows in view, or exactly (None)."""
+        if expansion is not None:
+            self._graph.expansion_search = expansion
+        found = self._graph.search(rows, k, threads=self.n_threads, exact=expansion is None)
+        if len(rows) == 1:  # usearch answers one row by itself without padding
+            counts = np.array([len(found)])
+            padded = [np.resize(part, (1, k)) for part in (found.distances, found.keys)]
+        else:
+            counts, padded = found.counts, [found.distances, found.keys]
+        there = np.arange(k) < counts[:, None]  # what lies behind a row's count was never written
+        distances = np.where(there, padded[0], np.inf).astype(np.float64)
+        indices = np.where(there, padded[1], 0).astype(np.int64)
+        short = np.flatnonzero(counts < k)
+        if len(short) and expansion is not None:  # duplicates may part the graph
+            distances[short], indices[short] = self._search(rows[short], k, None)
+        return distances, indices
 
     def _expansion(self, k: int, recall: float) -> int:
         """How many rows to keep in view, so that rows of the reference find their neighbours."""
@@ -120,13 +137,20 @@ class ApproximateLorentzianIndex:
             sample = np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64)
             rows = np.asarray(self._graph.get(sample), np.float32).reshape(len(sample), -1)
             wide = min(k + 1, n)  # each finds itself, which does not count
-            farthest = self._search(rows, wide, exact=True)[0][:, -1:]
+            farthest = self._search(rows, wide, None)[0][:, -1:]
             expansion = max(16, 2 * k)
             while True:
-                self._graph.expansion_search = expansion
-                found = (self._search(rows, wide, exact=False)[0] <= farthest).sum() - len(rows)
+                found = (self._search(rows, wide, expansion)[0] <= farthest).sum() - len(rows)
                 if found >= recall * (wide - 1) * len(rows) or expansion >= _WIDEST_SEARCH:
                     break
                 expansion *= 2
             self._expansions[k, recall] = expansion
         return self._expansions[k, recall]
+
+
+def _single(value: Any, parameter: str, owner: str, n_features: int | None = None) -> np.ndarray:
+    """``value`` as a matrix within float32's range."""
+    rows = matrix(value, parameter, owner, n_features)
+    if np.abs(rows).max() > np.finfo(np.float32).max:
+        raise invalid(parameter, owner, "within float32's range", float(np.abs(rows).max()))
+    return rows

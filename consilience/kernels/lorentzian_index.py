@@ -7,7 +7,8 @@ import numpy as np
 from consilience.base import invalid
 from consilience.kernels import _lorentzian_scan, _lorentzian_tree
 from consilience.kernels._lorentzian_lanes import GROUP, LANES
-from consilience.kernels.lorentzian_input import count, in_chunks, matrix, share, threads
+from consilience.kernels.inputs import count, matrix, share
+from consilience.kernels.lorentzian_threads import in_chunks, threads
 from consilience.kernels.lorentzian_tree import split
 
 _SPARE = 2  # candidates beyond k: with fewer, near-ties go through a second scan; with more, each query costs more
@@ -24,8 +25,9 @@ class LorentzianIndex:
     Parameters
     ----------
     reference : (n, d) finite numbers, at any scale; copied where it is not C-ordered float64.
-    method : "brute" measures every row, "tree" skips blocks of rows that cannot hold a neighbour, "auto" tries the tree
-        on a sample of large references and takes it where it skips enough. The results are the same.
+    method : "brute" measures every row, always, so that ``recall`` saves it nothing; "tree" skips blocks of rows that
+        cannot hold a neighbour; "auto" tries the tree on a sample of large references and takes it where it skips
+        enough, and for searches with a ``recall`` in any case. The results are the same.
     n_threads : threads at most; None for all. Results do not depend on it.
 
     Attributes
@@ -54,7 +56,8 @@ class LorentzianIndex:
         if n >= 2**31:
             raise invalid("reference", owner, "fewer than 2**31 rows", f"{n} rows")
         # Any centre is right; the middle keeps float32's error small where the rows are.
-        self._center = np.median(self.reference[:: max(1, n // 512)], axis=0)
+        some = self.reference[:: max(1, n // 512)]
+        self._center = np.sort(some, axis=0)[len(some) // 2]
         tree = method == "tree" or (method == "auto" and n >= _TREE_FROM)
         self._splits = split(self._float32(self.reference)) if tree else None
         self._order = np.arange(n, dtype=np.int64) if self._splits is None else self._splits.order
@@ -78,7 +81,8 @@ class LorentzianIndex:
         queries : (m, d).
         k : from 1 to the number of reference rows.
         recall : None is exact. A share in (0, 1) allows to miss the rest of the true neighbours, on average over
-            queries like the reference's rows; distances stay exact. Small references are searched exactly all the same.
+            queries like the reference's rows; distances stay exact. Searched exactly all the same: an index of method
+            "brute", one of "auto" with fewer than 8,192 rows, any with fewer than about 8·k rows.
 
         Returns
         -------
@@ -226,14 +230,42 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
 def lorentzian_neighbors(
     reference: Any, queries: Any, k: int, *, n_threads: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows of ``reference`` (n, d) for every row of ``queries`` (m, d), exactly.
+    """The k nearest rows of ``reference`` for every row of ``queries``, exactly, under d(x, y) = Σ log(1+|xᵢ−yᵢ|).
 
-    Returns (distances (m, k) float64, indices (m, k) int64), nearest first; memory is O(m·k) beside a copy of the
-    reference. A ``LorentzianIndex`` saves the preparation when there are several calls.
+    Memory is O(m·k) beside a copy of the reference. A ``LorentzianIndex`` saves the preparation when there are several
+    calls.
 
+    Parameters
+    ----------
+    reference : (n, d) finite numbers, at any scale.
+    queries : (m, d).
+    k : from 1 to n.
+    n_threads : threads at most; None for all. The result does not depend on it.
+
+    Returns
+    -------
+    distances (m, k) float64, correct to a relative 1e-12, and indices (m, k) int64 into the reference, nearest first;
+    equal distances in the order of the rows.
+
+    Raises
+    ------
+    InvalidInput : empty, not finite, of different widths, or k out of range.
+
+    References
+    ----------
+    E. Deza and M. M. Deza, Encyclopedia of Distances, 2009, "Lorentzian distance". The search is a filter in float32
+    with a proven bound on its error, refined in float64 (docs/kernels.md).
+
+    Examples
+    --------
     >>> lorentzian_neighbors([[0.0], [1.0], [5.0]], [[4.0]], k=1)[1].tolist()
     [[2]]
     """
+    owner = "lorentzian_neighbors"
+    known = matrix(reference, "reference", owner)
+    rows = matrix(queries, "queries", owner, known.shape[1])
+    k = count(k, "k", owner, len(known), ", the number of reference rows")
+    threads(n_threads, owner)
     # A tree takes longer to build than a scan for some thousand queries.
-    method = "auto" if len(queries) >= 4096 else "brute"
-    return LorentzianIndex(reference, method=method, n_threads=n_threads).query(queries, k)
+    method = "auto" if len(rows) >= 4096 else "brute"
+    return LorentzianIndex(known, method=method, n_threads=n_threads).query(rows, k)

@@ -1,15 +1,15 @@
 """The remembered rows of a nearest-neighbour model: scaling, window, spacing, search, and their stored form."""
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from consilience.base import Arrays, InvalidInput, InvalidState, Spec, TimeAxis, invalid
 from consilience.kernels import _lorentzian_spacing, lorentzian_scaling
+from consilience.kernels.inputs import count, for_kernels, number
 from consilience.kernels.lorentzian_index import LorentzianIndex
-from consilience.kernels.lorentzian_input import count, threads
 from consilience.kernels.lorentzian_scaling import Scaling
+from consilience.kernels.lorentzian_threads import threads
 
 
 class LorentzianMemory:
@@ -80,11 +80,10 @@ class LorentzianMemory:
             raise invalid("weights", owner, "'uniform' or 'distance'", self.weights)
         if self.scaling not in lorentzian_scaling.METHODS:
             raise invalid("scaling", owner, "'robust', 'standard' or 'none'", self.scaling)
-        if self.clip is not None and not _is_number(self.clip, above=0.0):
-            raise invalid("clip", owner, "a finite number > 0, or None", self.clip)
-        if not _is_number(self.smoothing, at_least=0.0):
-            raise invalid("smoothing", owner, "a finite number >= 0", self.smoothing)
-        threads(self.n_jobs, owner)
+        if self.clip is not None:
+            number(self.clip, "clip", owner, above=0.0, remark=", or None")
+        number(self.smoothing, "smoothing", owner, at_least=0.0)
+        threads(self.n_jobs, owner, "n_jobs")
 
     def _remember(self, axis: TimeAxis, values: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> None:
         """Keep the newest rows of values (n, d) that count for something."""
@@ -185,7 +184,8 @@ class LorentzianMemory:
         self.scaling_ = Scaling(arrays["center"], arrays["scale"], self.clip)
         self.scaling_.check(n_features)
         self.rows_, self.n_samples_fit_ = arrays["rows"], n_fit
-        self._bars, self._assets, self._row_weights = arrays["bars"], arrays["assets"], weights
+        self._bars, self._assets = for_kernels(arrays["bars"]), for_kernels(arrays["assets"])
+        self._row_weights = weights
         self.index_ = LorentzianIndex(reference, n_threads=self.n_jobs)
 
 
@@ -196,9 +196,3 @@ def _bars(assets: np.ndarray) -> np.ndarray:
     bars = np.empty(len(assets), np.int64)
     bars[order] = np.arange(len(assets)) - np.repeat(np.cumsum(counts) - counts, counts)
     return bars
-
-
-def _is_number(value: Any, *, above: float = -np.inf, at_least: float = -np.inf) -> bool:
-    if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(float(value)):
-        return False
-    return float(value) > above and float(value) >= at_least

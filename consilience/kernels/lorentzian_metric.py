@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from consilience.kernels import _lorentzian_exact, _lorentzian_pairs
-from consilience.kernels.lorentzian_input import in_chunks, matrix, threads
+from consilience.kernels.inputs import matrix
+from consilience.kernels.lorentzian_threads import in_chunks, threads
 
 
 def lorentzian_distances(X: Any, Y: Any = None, *, n_threads: int | None = None) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from consilience.base import invalid
 
@@ -17,6 +18,11 @@ def _axes(ax: Any, size: tuple[float, float]) -> Any:
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def _times(rows: Any) -> Any:
+    """The index of a Series or DataFrame, else row numbers."""
+    return rows.index if isinstance(rows, pd.Series | pd.DataFrame) else np.arange(len(rows))
 
 
 def _colour(name: str, number: int) -> str:
@@ -34,13 +40,23 @@ def plot_states(price: Any, states: Any, names: Sequence[str], *, ax: Any = None
     Returns
     -------
     The axes. Say in the caption whether ``states`` are filtered or a Viterbi path, which looks ahead.
+
+    Raises
+    ------
+    InvalidInput : states that are not one per price.
+
+    Examples
+    --------
+    >>> axes = plot_states([10.0, 11.0, 12.0, 9.0], [0, 0, 0, 1], ["bull", "bear"])
+    >>> [text.get_text() for text in axes.get_legend().get_texts()]
+    ['bull', 'bear']
     """
     states = np.asarray(states)
     values = np.asarray(price, dtype=np.float64)
     if states.shape != values.shape or states.ndim != 1 or len(states) == 0:
         raise invalid("states", "plot_states", f"one per price ({len(values)})", states)
     ax = _axes(ax, (10, 4))
-    times = getattr(price, "index", np.arange(len(values)))
+    times = _times(price)
     ax.plot(times, values, color="#222222", linewidth=0.9)
     begins = np.flatnonzero(np.concatenate([[True], states[1:] != states[:-1]]))
     ends = np.concatenate([begins[1:], [len(states) - 1]])
@@ -57,7 +73,26 @@ def plot_states(price: Any, states: Any, names: Sequence[str], *, ax: Any = None
 
 
 def plot_transitions(transmat: Any, names: Sequence[str], *, ax: Any = None) -> Any:
-    """The transition matrix (K, K) as a heat map with its numbers; rows are where it comes from."""
+    """The transition matrix as a heat map with its numbers; rows are where it comes from.
+
+    Parameters
+    ----------
+    transmat : (K, K) probabilities. names : one per state. ax : matplotlib axes to draw on, or None for a new figure.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    InvalidInput : a matrix that is not one row and one column per name.
+
+    Examples
+    --------
+    >>> axes = plot_transitions([[0.9, 0.1], [0.2, 0.8]], ["bull", "bear"])
+    >>> [text.get_text() for text in axes.texts]
+    ['0.900', '0.100', '0.200', '0.800']
+    """
     matrix = np.asarray(transmat, dtype=np.float64)
     if matrix.shape != (len(names), len(names)):
         raise invalid("transmat", "plot_transitions", f"of shape ({len(names)}, {len(names)})", matrix.shape)
@@ -72,13 +107,33 @@ def plot_transitions(transmat: Any, names: Sequence[str], *, ax: Any = None) -> 
 
 
 def plot_probabilities(proba: Any, names: Sequence[str], *, times: Any = None, ax: Any = None) -> Any:
-    """Regime probabilities (n, K) over time, stacked to 1."""
+    """Regime probabilities over time, stacked to 1.
+
+    Parameters
+    ----------
+    proba : (n, K) array or DataFrame (its index is the time axis). names : one per state.
+    times : (n,) instead of that index. ax : matplotlib axes to draw on, or None for a new figure.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    InvalidInput : proba without a column per name, or empty.
+
+    Examples
+    --------
+    >>> axes = plot_probabilities([[0.9, 0.1], [0.4, 0.6]], ["bull", "bear"])
+    >>> axes.get_ylabel(), len(axes.collections)
+    ('probability', 2)
+    """
     values = np.asarray(proba, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(names) or len(values) == 0:
         raise invalid("proba", "plot_probabilities", f"of shape (n, {len(names)})", values.shape)
     ax = _axes(ax, (10, 3))
     if times is None:
-        times = getattr(proba, "index", np.arange(len(values)))
+        times = _times(proba)
     ax.stackplot(
         times,
         values.T,

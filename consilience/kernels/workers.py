@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
+from numba import config
 
 _KEPT_SCRATCH = 1 << 25  # bytes that a thread may keep between calls
 _LINE = 8  # float64 in one cache line: vectors that straddle two cost twice
@@ -14,8 +15,12 @@ _thread = threading.local()
 
 
 def n_threads() -> int:
-    """Threads to use: the processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Threads to use: the processors this process may run on, or fewer where Numba is told so.
+
+    joblib's workers are told so (``NUMBA_NUM_THREADS``), that side by side they do not use each core several times.
+    """
+    at_hand = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(int(config.NUMBA_NUM_THREADS), at_hand))
 
 
 @cache
