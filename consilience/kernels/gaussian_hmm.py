@@ -1,5 +1,6 @@
 """A Gaussian hidden Markov model with hmmlearn's names, on compiled kernels."""
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -10,9 +11,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from consilience.base import Arrays, InvalidInput, InvalidState, Spec, State, invalid
 from consilience.base.predictor import _PredictorMixin
 from consilience.kernels import hmm, hmm_training
-from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, HMMParameters, covariance_shape, forgetting_length
+from consilience.kernels.hmm_parameters import (
+    COVARIANCE_TYPES,
+    MAX_STATES,
+    HMMParameters,
+    covariance_shape,
+    forgetting_length,
+)
 from consilience.kernels.hmm_sequences import Sequences
 from consilience.kernels.hmm_stream import HMMStream
+from consilience.kernels.inputs import column, count, for_kernels, number
 from consilience.kernels.regime_names import regime_names
 
 _NAMES = ("startprob_", "transmat_", "means_", "covars_")
@@ -30,8 +38,8 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
     n_components : number of states K.
     covariance_type : "spherical" (one variance per state), "diag", "full", or "tied" (one full matrix for all).
     n_iter, tol : at most so many iterations; stop when the log-likelihood gains less than ``tol`` nats.
-    n_init : starts, of which the likeliest result is kept: the first by k-means++, the second by volatility, then
-        k-means++ with new seeds.
+    n_init : starts, of which the one with the likeliest final parameters is kept: the first by k-means++, the second by
+        volatility, then k-means++ with new seeds.
     order_feature : column whose means order the states; None leaves them as the iterations did.
     params, init_params : which of startprob, transmat, means, covars ("stmc") are updated, and initialised by ``fit``;
         what is not initialised must be set by hand before.
@@ -108,15 +116,17 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         self._check_params()
         values = validate_data(self, X, dtype=np.float64, order="C")
         sequences = Sequences(X, lengths)
-        values, starts = sequences.together(values), sequences.starts
+        values, starts = for_kernels(sequences.together(values)), sequences.starts
         if len(values) < self.n_components:
             raise InvalidInput(
                 f"GaussianHMM needs at least n_components={self.n_components} rows; X has {len(values)} "
                 f"(n_samples = {len(values)})."
             )
-        if self.order_feature is not None and not -values.shape[1] <= self.order_feature < values.shape[1]:
-            raise invalid("order_feature", "GaussianHMM", f"a column of X's {values.shape[1]}", self.order_feature)
+        if self.order_feature is not None:
+            column(self.order_feature, "order_feature", "GaussianHMM", values.shape[1])
         trained = hmm_training.best_of(
+            values,
+            starts,
             [
                 hmm_training.train(
                     values,
@@ -129,7 +139,7 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
                     min_covar=self.min_covar,
                 )
                 for first in self._first_guesses(values, starts)
-            ]
+            ],
         )
         self._keep(self._in_order(trained.parameters))
         self.history_ = {"log_likelihood": [float(value) for value in trained.history]}
@@ -137,12 +147,9 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         return self
 
     def _check_params(self) -> None:
-        for name, least in (("n_components", 1), ("n_iter", 1), ("n_init", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-                raise invalid(name, "GaussianHMM", f"an integer >= {least}", value)
-        if self.n_components > 255:
-            raise invalid("n_components", "GaussianHMM", "at most 255", self.n_components)
+        count(self.n_components, "n_components", "GaussianHMM", MAX_STATES)
+        for name in ("n_iter", "n_init"):
+            count(getattr(self, name), name, "GaussianHMM")
         if self.covariance_type not in COVARIANCE_TYPES:
             raise invalid("covariance_type", "GaussianHMM", f"one of {COVARIANCE_TYPES}", self.covariance_type)
         for name in ("params", "init_params"):
@@ -150,9 +157,10 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
             if not isinstance(value, str) or set(value) - set("stmc"):
                 raise invalid(name, "GaussianHMM", "a string of the letters s, t, m, c", value)
         for name in ("min_covar", "means_weight", "covars_prior", "covars_weight", "startprob_prior", "transmat_prior"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
-                raise invalid(name, "GaussianHMM", "a number >= 0", value)
+            number(getattr(self, name), name, "GaussianHMM", at_least=0.0)
+        number(self.means_prior, "means_prior", "GaussianHMM")
+        if not isinstance(self.tol, Real) or isinstance(self.tol, bool) or np.isnan(self.tol):
+            raise invalid("tol", "GaussianHMM", "a number of nats (-inf: never stop early)", self.tol)
 
     def _priors(self) -> hmm_training.Priors:
         names = hmm_training.Priors.__dataclass_fields__
@@ -162,8 +170,8 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         shape = (int(self.n_components), self.covariance_type, max(float(self.min_covar), 1e-12))
         guesses = []
-        for number in range(self.n_init):
-            if number == 1:
+        for turn in range(self.n_init):
+            if turn == 1:
                 guesses.append(hmm_training.volatility_parameters(X, starts, *shape))
             else:
                 guesses.append(hmm_training.initial_parameters(X, starts, *shape, rng))
@@ -176,10 +184,7 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         if not set(self.init_params) & set("mc"):
             guesses = guesses[:1]
         return [
-            _checked(
-                [getattr(self, name) if name in kept else getattr(guess, name[:-1]) for name in _NAMES],
-                self.covariance_type,
-            )
+            self._checked([getattr(self, name) if name in kept else getattr(guess, name[:-1]) for name in _NAMES])
             for guess in guesses
         ]
 
@@ -199,13 +204,19 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
     def parameters(self) -> HMMParameters:
         """The four fitted (or set) arrays, checked."""
         check_is_fitted(self, list(_NAMES))
-        return _checked([getattr(self, name) for name in _NAMES], self.covariance_type)
+        return self._checked([getattr(self, name) for name in _NAMES])
+
+    def _checked(self, values: list[Any]) -> HMMParameters:
+        """Parameters that fit n_components, and X's columns where there has been an X: compiled code checks nothing."""
+        startprob, transmat, means, covars = values
+        n_states = count(self.n_components, "n_components", "GaussianHMM", MAX_STATES)
+        shape = {"n_states": n_states, "n_features": getattr(self, "n_features_in_", None)}
+        return HMMParameters.checked(startprob, transmat, means, covars, self.covariance_type, **shape)
 
     @property
     def lookback(self) -> int:
         """Rows after which the filter has forgotten its start to 1e-7, whatever they hold (``forgetting_length``)."""
-        check_is_fitted(self, list(_NAMES))
-        return forgetting_length(np.asarray(self.transmat_, dtype=np.float64))
+        return forgetting_length(self.parameters.transmat)
 
     def score(self, X: Any, lengths: Any = None) -> float:
         """Log-likelihood of X in nats."""
@@ -262,6 +273,7 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
     def regime_names(self, return_feature: int = 0) -> list[str]:
         """bull, bear, accumulation, distribution: one per state, by one column's mean and volatility."""
         p = self.parameters
+        column(return_feature, "return_feature", "GaussianHMM.regime_names", p.n_features)
         return regime_names(p.means[:, return_feature], np.sqrt(p.full_covars[:, return_feature, return_feature]))
 
     @property
@@ -305,16 +317,11 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         if arrays["covars"].shape != shape or arrays["means"].shape[1:] != (self.n_features_in_,):
             raise InvalidState("The stored GaussianHMM has parameters of shapes that do not fit together.")
         try:
-            self._keep(_checked([_stored(arrays[name[:-1]]) for name in _NAMES], self.covariance_type))
+            self._keep(self._checked([_stored(arrays[name[:-1]]) for name in _NAMES]))
         except InvalidInput as error:
             raise InvalidState(f"The stored GaussianHMM is damaged: {error}") from error
         self.history_ = {str(name): [float(value) for value in values] for name, values in spec["history"].items()}
         self.converged_ = bool(spec["converged"])
-
-
-def _checked(values: list[Any], covariance_type: str) -> HMMParameters:
-    startprob, transmat, means, covars = values
-    return HMMParameters.checked(startprob, transmat, means, covars, covariance_type)
 
 
 def _stored(array: np.ndarray) -> np.ndarray:

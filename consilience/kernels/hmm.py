@@ -13,6 +13,7 @@ from consilience.kernels import _hmm_log
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_scaled import FILTER, GATHER, SMOOTH, ScaledPass
 from consilience.kernels.hmm_viterbi import best_path
+from consilience.kernels.inputs import matrix, require_finite
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,22 @@ def sequence_starts(n_rows: int, lengths: Any) -> np.ndarray:
     """
     if lengths is None:
         return np.array([0, n_rows], np.int64)
-    array = np.asarray(lengths)
+    try:
+        array = np.asarray(lengths)
+    except ValueError:  # ragged
+        array = np.empty(0)
     if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) == 0 or (array < 1).any():
         raise invalid("lengths", "GaussianHMM", "a list of whole numbers >= 1", lengths)
-    if int(array.sum()) != n_rows:
-        raise invalid("lengths", "GaussianHMM", f"lengths that add up to the {n_rows} rows of X", int(array.sum()))
+    # Each one and their number first: sums of absurd numbers wrap round.
+    if len(array) > n_rows or array.max() > n_rows or int(array.sum()) != n_rows:
+        raise invalid("lengths", "GaussianHMM", f"lengths that add up to the {n_rows} rows of X", lengths)
     return np.concatenate([[0], np.cumsum(array)]).astype(np.int64)
 
 
 def log_density(X: np.ndarray, parameters: HMMParameters) -> np.ndarray:
     """log N(x; state) of every row, (n, K)."""
     X = _rows(X, parameters)
-    _require_finite(X)
+    require_finite(X, "X", "GaussianHMM")
     out = np.empty((len(X), parameters.n_states))
     kernel = _hmm_log.log_density if parameters.whitening.ndim == 2 else _hmm_log.log_density_full
     kernel(X, parameters.means, parameters.whitening, parameters.log_normalizer, out)
@@ -67,6 +72,16 @@ def log_density(X: np.ndarray, parameters: HMMParameters) -> np.ndarray:
 def forward_filter(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[np.ndarray, float]:
     """P(state of row t | rows up to t) as (n, K), and the log-likelihood (nats) of all rows.
 
+    Parameters
+    ----------
+    X : (n, D) finite numbers. parameters : of the model. lengths : rows of each sequence; None for one sequence.
+
+    Raises
+    ------
+    InvalidInput : X not finite or of another width, lengths that do not add up to n, rows that the model excludes.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> p = HMMParameters.checked([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [2.0]], [1.0, 1.0], "spherical")
     >>> proba, log_likelihood = forward_filter(np.array([[0.0], [2.0], [2.0]]), p)
@@ -86,7 +101,18 @@ def forward_filter(X: np.ndarray, parameters: HMMParameters, lengths: Any = None
 
 
 def forward_backward(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[np.ndarray, float]:
-    """P(state of row t | all rows of its sequence) as (n, K), and the log-likelihood. It looks ahead: for the past."""
+    """P(state of row t | all rows of its sequence) as (n, K), and the log-likelihood. It looks ahead: for the past.
+
+    Parameters and errors are those of ``forward_filter``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = HMMParameters.checked([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [2.0]], [1.0, 1.0], "spherical")
+    >>> proba, log_likelihood = forward_backward(np.array([[0.0], [2.0], [2.0]]), p)
+    >>> proba.round(3).tolist(), round(log_likelihood, 3)
+    ([[0.515, 0.485], [0.119, 0.881], [0.079, 0.921]], -4.919)
+    """
     X = _rows(X, parameters)
     starts = sequence_starts(len(X), lengths)
     scaled = ScaledPass(X, starts).run(parameters, SMOOTH)
@@ -97,7 +123,18 @@ def forward_backward(X: np.ndarray, parameters: HMMParameters, lengths: Any = No
 
 
 def viterbi(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tuple[float, np.ndarray]:
-    """The most probable path: its joint log-probability with the rows, and the states (n,) int64. It looks ahead."""
+    """The most probable path: its joint log-probability with the rows, and the states (n,) int64. It looks ahead.
+
+    Parameters and errors are those of ``forward_filter``. Viterbi (1967), *Error bounds for convolutional codes*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = HMMParameters.checked([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [2.0]], [1.0, 1.0], "spherical")
+    >>> log_probability, states = viterbi(np.array([[0.0], [0.5], [2.0], [2.0]]), p)
+    >>> round(log_probability, 3), states.tolist()
+    (-7.007, [0, 0, 1, 1])
+    """
     X = _rows(X, parameters)
     starts = sequence_starts(len(X), lengths)
     fast = best_path(X, starts, parameters)
@@ -111,15 +148,27 @@ def viterbi(X: np.ndarray, parameters: HMMParameters, lengths: Any = None) -> tu
 
 
 class Expectation:
-    """The expectation steps of Baum–Welch on one data set: ``X`` (n, D) float64 and its sequences' ``starts``."""
+    """The expectation steps of Baum–Welch on one data set.
 
-    def __init__(self, X: np.ndarray, starts: np.ndarray) -> None:
-        self._X = X
-        self._starts = starts
-        self._pass = ScaledPass(X, starts)
+    Parameters
+    ----------
+    X : (n, D) finite numbers. starts : (m + 1,) first rows of its sequences and n, as from ``sequence_starts``.
+    """
+
+    def __init__(self, X: Any, starts: np.ndarray) -> None:
+        self._X = matrix(X, "X", "GaussianHMM", finite=False)
+        self._starts = sequence_starts(len(self._X), np.diff(starts))
+        self._pass = ScaledPass(self._X, self._starts)
 
     def step(self, parameters: HMMParameters) -> Statistics:
-        """Expected statistics under the parameters."""
+        """Expected statistics under the parameters.
+
+        Raises
+        ------
+        InvalidInput : parameters for another number of features than X has, X not finite, rows the model excludes.
+        """
+        if parameters.n_features != self._X.shape[1]:
+            raise invalid("parameters", "Expectation", f"for X's {self._X.shape[1]} features", parameters.n_features)
         scaled = self._pass.run(parameters, GATHER)
         if scaled is None:
             return self._in_log_space(parameters)
@@ -150,6 +199,25 @@ class Expectation:
             moment2[state] = (weighted * centred).sum(axis=0) if diagonal else weighted.T @ centred
         start = gamma[self._starts[:-1]].sum(axis=0)
         return Statistics(log_likelihood, start, transitions, gamma.sum(axis=0), moment1, moment2)
+
+
+def expected_statistics(X: Any, parameters: HMMParameters, lengths: Any = None) -> Statistics:
+    """The expectation step of Baum–Welch: what each state is expected to have seen and done in the rows of X.
+
+    Parameters and errors are those of ``forward_filter``. For several steps on the same rows see ``Expectation``.
+    Baum et al. (1970), *A maximization technique occurring in the statistical analysis of probabilistic functions of
+    Markov chains*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = HMMParameters.checked([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.0], [2.0]], [1.0, 1.0], "spherical")
+    >>> statistics = expected_statistics(np.array([[0.0], [2.0], [2.0]]), p)
+    >>> statistics.occupancy.round(3).tolist(), round(float(statistics.transitions.sum()), 3)
+    ([0.712, 2.288], 2.0)
+    """
+    X = _rows(X, parameters)
+    return Expectation(X, sequence_starts(len(X), lengths)).step(parameters)
 
 
 def _symmetric(triangles: np.ndarray, d: int) -> np.ndarray:
@@ -184,16 +252,8 @@ def _smoothed(X: np.ndarray, parameters: HMMParameters, starts: np.ndarray) -> t
 
 
 def _rows(X: Any, parameters: HMMParameters) -> np.ndarray:
-    X = np.ascontiguousarray(X, dtype=np.float64)
-    if X.ndim != 2 or X.shape[1] != parameters.n_features or len(X) == 0:
-        raise InvalidInput(f"X must have shape (at least 1, {parameters.n_features}); it has {X.shape}.")
-    return X
-
-
-def _require_finite(X: np.ndarray) -> None:
-    """For what comes after the fast kernels, which find no finite likelihood where a row is not finite."""
-    if not np.isfinite(X).all():
-        raise InvalidInput("X must be finite; it holds NaN or infinity.")
+    """X for the kernels. They find no finite likelihood where a row is not finite; what comes after them looks why."""
+    return matrix(X, "X", "GaussianHMM", parameters.n_features, finite=False)
 
 
 def _logs(parameters: HMMParameters) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from consilience.base import Arrays, ClassifierPredictor, InvalidState, Spec, invalid
 from consilience.kernels.gaussian_hmm import GaussianHMM
 from consilience.kernels.hmm_sequences import Sequences
+from consilience.kernels.inputs import number
 from consilience.kernels.regime_filter import RegimeFilter, chosen_columns
 
 
@@ -75,8 +76,7 @@ class HMMClassifier(ClassifierPredictor):
         values, target, weight = self._read_fit(X, y, sample_weight)
         codes = self._read_labels(target)
         check_window(self.window, "HMMClassifier")
-        if not isinstance(self.smoothing, int | float | np.number) or not 0 < self.smoothing < np.inf:
-            raise invalid("smoothing", "HMMClassifier", "a number > 0", self.smoothing)
+        number(self.smoothing, "smoothing", "HMMClassifier", above=0.0)
         names = getattr(self, "feature_names_in_", None)
         columns = chosen_columns(self.columns, names, values.shape[1], "HMMClassifier")
         sequences = Sequences(X)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from consilience.base import InvalidInput, invalid
+from consilience.base import invalid
+from consilience.kernels.inputs import numbers
 
+MAX_STATES = 255  # the Viterbi kernels keep each step's best predecessors in bytes
 COVARIANCE_TYPES = ("spherical", "diag", "full", "tied")
 _SUM_TOLERANCE = 1e-6
 
@@ -34,9 +36,21 @@ class HMMParameters:
 
     @classmethod
     def checked(
-        cls, startprob: Any, transmat: Any, means: Any, covars: Any, covariance_type: str = "diag"
+        cls,
+        startprob: Any,
+        transmat: Any,
+        means: Any,
+        covars: Any,
+        covariance_type: str = "diag",
+        *,
+        n_states: int | None = None,
+        n_features: int | None = None,
     ) -> "HMMParameters":
         """Validate shapes and values.
+
+        Parameters
+        ----------
+        n_states, n_features : what the shapes must agree with; None takes them from ``means``.
 
         Raises
         ------
@@ -45,8 +59,10 @@ class HMMParameters:
         """
         if covariance_type not in COVARIANCE_TYPES:
             raise invalid("covariance_type", "GaussianHMM", f"one of {COVARIANCE_TYPES}", covariance_type)
-        means = _matrix("means_", means, (None, None))
+        means = _matrix("means_", means, (n_states, n_features))
         n_states, n_features = means.shape
+        if n_states > MAX_STATES:
+            raise invalid("means_", "GaussianHMM", f"of at most {MAX_STATES} states", f"{n_states} states")
         startprob = _distribution("startprob_", _matrix("startprob_", startprob, (n_states,)))
         transmat = _distribution("transmat_", _matrix("transmat_", transmat, (n_states, n_states)))
         shape = covariance_shape(covariance_type, n_states, n_features)
@@ -173,13 +189,10 @@ def forgetting_length(transmat: np.ndarray, tolerance: float = 1e-7) -> int:
 
 
 def _matrix(name: str, value: Any, shape: tuple[int | None, ...]) -> np.ndarray:
-    try:
-        array = np.ascontiguousarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise invalid(name, "GaussianHMM", "an array of numbers", value) from None
-    if np.ndim(value) != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape)):
-        wanted = tuple("any" if side is None else side for side in shape)
-        raise InvalidInput(f"{name} of GaussianHMM must have shape {wanted}; it has {np.shape(value)}.")
+    array = numbers(value, name, "GaussianHMM", "an array of numbers")
+    if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape)):
+        wanted = ", ".join("any" if side is None else str(side) for side in shape)
+        raise invalid(name, "GaussianHMM", f"of shape ({wanted})", f"shape {array.shape}")
     if array.size == 0:
         raise invalid(name, "GaussianHMM", "not empty", array)
     if not np.isfinite(array).all():

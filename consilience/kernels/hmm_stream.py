@@ -7,10 +7,13 @@ import numpy as np
 from consilience.base import InvalidInput, invalid
 from consilience.kernels import _hmm_step
 from consilience.kernels.hmm_parameters import HMMParameters
+from consilience.kernels.inputs import numbers
 
 
 class HMMStream:
     """Filtered state probabilities, updated with each new row; the same numbers as ``forward_filter`` on all rows.
+
+    It remembers nothing between steps, so that several threads may step several streams of rows through one.
 
     Parameters
     ----------
@@ -29,7 +32,6 @@ class HMMStream:
         self._startprob = parameters.startprob.copy()
         self._first = _block(parameters, np.eye(self._k))
         self._model = _block(parameters, parameters.transmat)
-        self._out = np.empty(3 * self._k + self._d)
 
     def step(self, state: Any, x: Any) -> np.ndarray:
         """P(state | rows so far and x), (K,).
@@ -43,18 +45,21 @@ class HMMStream:
         ------
         InvalidInput : a wrong shape, numbers that are not finite, or a row that the model excludes.
         """
-        row = np.asarray(x, dtype=np.float64)
+        required = f"a finite row of {self._d} numbers"
+        row = numbers(x, "x", "step", required)
         if row.shape != (self._d,) or not np.isfinite(row).all():
-            raise invalid("x", "step", f"a finite row of {self._d} numbers", x)
+            raise invalid("x", "step", required, x)
         if state is None:
             model, prior = self._first, self._startprob
         else:
-            model, prior = self._model, np.asarray(state, dtype=np.float64)
+            required = f"None or the {self._k} probabilities of the row before"
+            model, prior = self._model, numbers(state, "state", "step", required)
             if prior.shape != (self._k,) or not abs(prior.sum() - 1) <= 1e-2 or prior.min() < 0:
-                raise invalid("state", "step", f"None or the {self._k} probabilities of the row before", state)
-        if _hmm_step.step(model, prior, row, self._out) == -np.inf:
+                raise invalid("state", "step", required, state)
+        out = np.empty(3 * self._k + self._d)  # this call's own: the kernel holds no lock while it writes here
+        if _hmm_step.step(model, prior, row, out) == -np.inf:
             raise InvalidInput("x has probability 0 under this model: no state reachable from here explains it.")
-        return self._out[: self._k].copy()
+        return out[: self._k]
 
 
 def _block(parameters: HMMParameters, transmat: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
-from consilience.base import InvalidInput
 from consilience.kernels import hmm
 from consilience.kernels.hmm_parameters import HMMParameters
 
@@ -31,7 +30,10 @@ class Priors:
 
 @dataclass(frozen=True)
 class Trained:
-    """The parameters of the best start, the log-likelihood after each of its iterations, and whether it settled."""
+    """One start's final parameters, the log-likelihood that each iteration began with, and whether they settled.
+
+    The final parameters' own log-likelihood is not in the history, as in hmmlearn: it takes one more pass.
+    """
 
     parameters: HMMParameters
     history: tuple[float, ...]
@@ -206,15 +208,14 @@ def train(
     return Trained(parameters, tuple(history), False)
 
 
-def best_of(candidates: list[Trained]) -> Trained:
-    """The candidate with the highest last log-likelihood; the first of equals."""
-    if not candidates:
-        raise InvalidInput("The model could not be started: give n_init >= 1.")
-    return max(candidates, key=_last_likelihood)
+def best_of(X: np.ndarray, starts: np.ndarray, candidates: list[Trained]) -> Trained:
+    """The candidate whose final parameters make X likeliest; the first of equals.
 
-
-def _last_likelihood(trained: Trained) -> float:
-    return trained.history[-1]
+    The histories cannot tell: they lack the last iteration's gain, which may be large where ``n_iter`` ended it.
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+    return max(candidates, key=lambda each: hmm.forward_filter(X, each.parameters, np.diff(starts))[1])
 
 
 def state_order(means: np.ndarray, covars: np.ndarray, feature: int) -> np.ndarray:

@@ -4,8 +4,10 @@ import doctest
 
 import numpy as np
 import pytest
+from hmmlearn.hmm import GaussianHMM as Peer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import config
 
 from consilience.base import InvalidInput
 from consilience.kernels import hmm
@@ -109,14 +111,70 @@ def test_lengths_separate_sequences():
     assert total == pytest.approx(sum(value for value, _ in each), rel=1e-13)
 
 
-def test_relabelling_states_permutes_the_outputs():
-    p = parameters(4, 2, "full", 5)
-    X = rows(60, 2)
-    order = np.array([2, 0, 3, 1])
+@settings(max_examples=40 if not config.DISABLE_JIT else 6, deadline=None)
+@given(
+    order=st.integers(1, 6).flatmap(lambda k: st.permutations(range(k))),
+    d=st.integers(1, 3),
+    n=st.integers(1, 90),
+    covariance_type=st.sampled_from(COVARIANCE_TYPES),
+    seed=st.integers(0, 10_000),
+)
+def test_relabelling_states_permutes_the_outputs(order, d, n, covariance_type, seed):
+    p = parameters(len(order), d, covariance_type, seed)
+    X = rows(n, d, seed)
+    lengths = [n - n // 3, n // 3] if n // 3 else None
+    order = np.array(order)
     q = p.permuted(order)
-    np.testing.assert_allclose(hmm.forward_filter(X, q)[0], hmm.forward_filter(X, p)[0][:, order], atol=1e-13)
-    np.testing.assert_allclose(hmm.forward_backward(X, q)[0], hmm.forward_backward(X, p)[0][:, order], atol=1e-13)
-    np.testing.assert_array_equal(order[hmm.viterbi(X, q)[1]], hmm.viterbi(X, p)[1])
+    for infer in (hmm.forward_filter, hmm.forward_backward):
+        (new, new_value), (old, old_value) = infer(X, q, lengths), infer(X, p, lengths)
+        np.testing.assert_allclose(new, old[:, order], atol=1e-12)
+        assert new_value == pytest.approx(old_value, rel=1e-12)
+    (new_value, new), (old_value, old) = hmm.viterbi(X, q, lengths), hmm.viterbi(X, p, lengths)
+    np.testing.assert_array_equal(order[new], old)
+    assert new_value == pytest.approx(old_value, rel=1e-12)
+    new, old = hmm.expected_statistics(X, q, lengths), hmm.expected_statistics(X, p, lengths)
+    assert new.log_likelihood == pytest.approx(old.log_likelihood, rel=1e-12)
+    np.testing.assert_allclose(new.transitions, old.transitions[np.ix_(order, order)], rtol=1e-9, atol=1e-11)
+    for name in ("start", "occupancy", "moment1", "moment2"):
+        np.testing.assert_allclose(getattr(new, name), getattr(old, name)[order], rtol=1e-9, atol=1e-11, err_msg=name)
+
+
+def test_statistics_are_refused_for_parameters_of_another_width():
+    expectation = hmm.Expectation(rows(50, 2), np.array([0, 50]))
+    with pytest.raises(InvalidInput, match="parameters"):
+        expectation.step(parameters(2, 9))
+    with pytest.raises(InvalidInput, match="lengths"):
+        hmm.Expectation(rows(50, 2), np.array([0, 5000]))
+    with pytest.raises(InvalidInput, match="'X'"):
+        hmm.Expectation(rows(50, 2)[:, 0], np.array([0, 50]))
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_sixteen_states_of_32_features(covariance_type):
+    """The largest model, against hmmlearn on SciPy's densities: neither knows our whitening, lanes or cuts."""
+    p = parameters(16, 32, covariance_type, 3, spread=0.3)
+    X = rows(80 if config.DISABLE_JIT else 700, 32) * 0.5
+    lengths = [len(X) - 30, 30]
+    log_b = reference.log_densities(X, p.means, p.full_covars)
+    total, transitions, filtered, smoothed = reference.recursions(log_b, p.startprob, p.transmat, lengths)
+    proba, value = hmm.forward_filter(X, p, lengths)
+    np.testing.assert_allclose(proba, filtered, atol=1e-11)
+    assert value == pytest.approx(total, rel=1e-12)
+    np.testing.assert_allclose(hmm.forward_backward(X, p, lengths)[0], smoothed, atol=1e-11)
+    peer = Peer(16, covariance_type, init_params="")
+    peer.n_features = 32
+    peer.startprob_, peer.transmat_, peer.means_, peer.covars_ = p.startprob, p.transmat, p.means, p.covars
+    expected, path = peer.decode(X, lengths)
+    log_probability, states = hmm.viterbi(X, p, lengths)
+    assert log_probability == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_array_equal(states, path)
+    statistics = hmm.expected_statistics(X, p, lengths)
+    np.testing.assert_allclose(statistics.transitions, transitions, rtol=1e-8, atol=1e-11)
+    centred = X[:, None, :] - p.means
+    np.testing.assert_allclose(statistics.moment1, np.einsum("tk,tki->ki", smoothed, centred), rtol=1e-8, atol=1e-9)
+    second = np.einsum("tk,tki,tkj->kij", smoothed, centred, centred)
+    expected = np.diagonal(second, axis1=1, axis2=2) if covariance_type == "diag" else second
+    np.testing.assert_allclose(statistics.moment2, expected, rtol=1e-8, atol=1e-9)
 
 
 def test_evidence_that_a_double_cannot_hold_as_a_probability():
@@ -144,18 +202,53 @@ def test_the_windowed_filter_sees_exactly_its_window(window):
     np.testing.assert_allclose(two[3:], hmm.windowed_filter(X[3:], p, start, window), atol=0)
 
 
-@pytest.mark.parametrize("lengths", [[3, 3], [10, 0], [-1, 11], [5.0, 5.0], [], 10, [[5, 5]], "ab"])
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [3, 3],
+        [10, 0],
+        [-1, 11],
+        [5.0, 5.0],
+        [],
+        10,
+        [[5, 5]],
+        "ab",
+        [[5], [2, 3]],
+        {"a": 10},
+        [True] * 10,
+        [1] * 11,
+        # As 64-bit numbers these add up to 10.
+        [2**63 - 1, 2**63 - 1, 12],
+        np.array([2**63, 2**63, 10], np.uint64),
+        np.array([2**62 + 5, 2**62 + 5, 2**62, 2**62]),
+    ],
+)
 def test_wrong_lengths_are_named(lengths):
     with pytest.raises(InvalidInput, match="lengths"):
         hmm.forward_filter(rows(10, 2), parameters(2, 2), lengths)
 
 
-@pytest.mark.parametrize("function", [hmm.forward_filter, hmm.forward_backward, hmm.viterbi])
 @pytest.mark.parametrize(
-    "X", [np.zeros((0, 2)), np.zeros((5, 3)), np.zeros(5), np.full((5, 2), np.nan), np.full((5, 2), np.inf)]
+    "function", [hmm.forward_filter, hmm.forward_backward, hmm.viterbi, hmm.expected_statistics, hmm.log_density]
+)
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.zeros((0, 2)),
+        np.zeros((5, 3)),
+        np.zeros(5),
+        np.full((5, 2), np.nan),
+        np.full((5, 2), np.inf),
+        "abc",
+        [[1.0, 2.0], [1.0]],
+        {"a": [1.0, 2.0]},
+        [["a", "b"]],
+        [[1j, 0j]],
+        None,
+    ],
 )
 def test_wrong_rows_are_named(function, X):
-    with pytest.raises(InvalidInput, match="X must"):
+    with pytest.raises(InvalidInput, match="The 'X' parameter of GaussianHMM must be"):
         function(X, parameters(2, 2))
 
 

@@ -1,4 +1,5 @@
 import doctest
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -67,16 +68,37 @@ def test_a_model_steps_after_fit_and_sees_new_parameters():
     np.testing.assert_allclose(model.fit(X + 3).step(None, X[0]), model.predict_proba(X[:1])[0], atol=1e-12)
 
 
-@pytest.mark.parametrize("x", [[1.0], [1.0, np.nan], [[1.0, 2.0]], [1.0, np.inf]])
+@pytest.mark.parametrize("x", [[1.0], [1.0, np.nan], [[1.0, 2.0]], [1.0, np.inf], ["a", "b"], [[1.0], 2.0], {}, None])
 def test_wrong_rows_are_named(x):
     with pytest.raises(InvalidInput, match="'x'"):
         HMMStream(parameters(2, 2)).step(None, x)
 
 
-@pytest.mark.parametrize("state", [[1.0], [0.5, 0.9], [-0.5, 1.5], [np.nan, 1.0], 0.5])
+@pytest.mark.parametrize("state", [[1.0], [0.5, 0.9], [-0.5, 1.5], [np.nan, 1.0], 0.5, ["a", "b"], {0: 1.0}, [[1.0], 0.0]])
 def test_wrong_states_are_named(state):
     with pytest.raises(InvalidInput, match="'state'"):
         HMMStream(parameters(2, 2)).step(state, [0.0, 0.0])
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="only compiled code runs without the interpreter's lock")
+def test_threads_that_share_a_stream_do_not_disturb_each_other():
+    p = parameters(16, 32, "full", spread=0.2)  # a step of some microseconds, so that steps meet
+    X = rows(600, 32)
+    stream = HMMStream(p)
+
+    def filtered(part):
+        state, answers = None, []
+        for x in part:
+            state = stream.step(state, x)
+            answers.append(state)
+        return np.array(answers)
+
+    parts = [X, X[::-1], X[200:], X[::-2]]
+    expected = [filtered(part) for part in parts]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for _ in range(5):
+            for answer, alone in zip(pool.map(filtered, parts), expected):
+                np.testing.assert_array_equal(answer, alone)
 
 
 def test_an_excluded_row_is_an_error():

@@ -59,6 +59,30 @@ def best_path(log_b, startprob, transmat):
     return float(joint.max()), paths[joint.argmax()]
 
 
+def recursions(log_b, startprob, transmat, lengths):
+    """(log-likelihood, transitions (K, K), filtered (n, K), smoothed (n, K)) where there are too many paths to list.
+
+    Forward and backward in log space, row by row, straight from Rabiner (1989), equations 19-37.
+    """
+    with np.errstate(divide="ignore"):
+        log_start, log_trans = np.log(startprob), np.log(transmat)
+    total, counts, filtered, smoothed = 0.0, np.zeros_like(transmat), [], []
+    for b in np.split(log_b, np.cumsum(lengths)[:-1]):
+        alpha = [log_start + b[0]]
+        for row in b[1:]:
+            alpha.append(np.logaddexp.reduce(alpha[-1][:, None] + log_trans, axis=0) + row)
+        beta = [np.zeros(len(startprob))]
+        for row in b[:0:-1]:
+            beta.insert(0, np.logaddexp.reduce(log_trans + row + beta[0], axis=1))
+        evidence = np.logaddexp.reduce(alpha[-1])
+        total += float(evidence)
+        filtered += [np.exp(a - np.logaddexp.reduce(a)) for a in alpha]
+        smoothed += [np.exp(a + later - evidence) for a, later in zip(alpha, beta)]
+        for a, row, later in zip(alpha, b[1:], beta[1:]):
+            counts += np.exp(a[:, None] + log_trans + row + later - evidence)
+    return total, counts, np.array(filtered), np.array(smoothed)
+
+
 def windowed(log_b, start, transmat, window):
     """P(state_t | newest ``window`` rows up to t)."""
     rows = [filtered(log_b[max(0, t - window + 1) : t + 1], start, transmat)[-1] for t in range(len(log_b))]
