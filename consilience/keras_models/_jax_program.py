@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.keras_models.data_parallel import shares
+from consilience.keras_models.layers.recurrence import compiled_recurrence
 from consilience.keras_models.losses import LOSSES
 from consilience.keras_models.optimizers import build_optimizer
 from consilience.keras_models.programs import Chunk, Recipe
@@ -25,6 +26,7 @@ class Trainer:
         self._optimizer_start = [np.asarray(v.value) for v in self._optimizer.variables]
         self._batch_size = recipe.batch_size
         self._shares = shares(recipe.architecture.device)
+        self._compiled = recipe.architecture.device == "cpu" and self._shares is None
         self._run = jax.jit(
             self._chunk, donate_argnums=(0,), out_shardings=None if self._shares is None else self._shares.whole
         )
@@ -68,7 +70,8 @@ class Trainer:
         trainable, streams, optimizer = state
 
         def objective(trainable: Any) -> tuple[Any, Any]:
-            (out, _), others = self._model.stateless_call(trainable, streams, [x, lengths], training=True)
+            with compiled_recurrence(self._compiled):
+                (out, _), others = self._model.stateless_call(trainable, streams, [x, lengths], training=True)
             return (self._loss(y, out) * weight).sum() / self._batch_size, others
 
         (loss, streams), gradients = jax.value_and_grad(objective, has_aux=True)(trainable)

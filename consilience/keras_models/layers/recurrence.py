@@ -1,9 +1,36 @@
 """The recurrent half of an LSTM with its gradient written out, for compilers that take a loop as it stands."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 from keras import ops
+
+_compiled: ContextVar[bool] = ContextVar("consilience_compiled_lstm", default=False)
+
+
+@contextmanager
+def compiled_recurrence(wanted: bool) -> Iterator[None]:
+    """What is traced inside may call the compiled LSTM of ``consilience.kernels``: a program for this process alone.
+
+    An exported network must not, and neither must one whose batch is shared among devices.
+    """
+    token = _compiled.set(wanted)
+    try:
+        yield
+    finally:
+        _compiled.reset(token)
+
+
+def compiled_lstm() -> Any:
+    """That LSTM, (x, kernel, recurrent kernel, bias) -> hidden states, or None where it is not to be used."""
+    if not _compiled.get():
+        return None
+    from consilience.keras_models._jax_lstm import available, fused_lstm
+
+    return fused_lstm if available() else None
 
 
 def lstm_recurrence(z: Any, kernel: Any) -> Any:
