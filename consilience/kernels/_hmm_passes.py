@@ -8,13 +8,14 @@ from consilience.kernels._hmm_gather import gather
 from consilience.kernels._hmm_lanes import LANES, load, splat, store
 from consilience.kernels._hmm_options import CALLED, Chosen
 from consilience.kernels._hmm_scaled import back_block, forward, keep_alpha, last_block, normalized
+from consilience.kernels._turns import take
 
 FILTER, SMOOTH, GATHER = range(3)
 
 
 @njit(**CALLED)
 def run(
-    groups: np.ndarray,
+    turns: np.ndarray,
     steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
@@ -35,19 +36,20 @@ def run(
     summaries: np.ndarray,
     edges: np.ndarray,
 ) -> None:
-    """Filter or smooth the given groups in one thread; what is written belongs to these groups alone.
+    """Filter or smooth in one thread the groups whose turns it takes; what it writes belongs to these groups alone.
 
     Parameters
     ----------
-    groups : numbers of the groups. steps (multiples of BLOCK), tables, bounds, first, summaries, edges : one row per
-        group.
+    turns : (1,) the counter that the threads share.
+    steps (multiples of BLOCK), tables, bounds, first, summaries, edges : one row per group.
     X : (n·D,). out : (n·K,). density, alpha : scratch for the longest group.
     """
     k = len(constant)
     size = BLOCK * k * LANES
     gamma, share, weight = np.empty(size), np.empty(size), np.empty(size + k * LANES)
     packed, carried = np.empty(BLOCK * d * LANES), np.empty(2 * LANES)
-    for g in groups:
+    g = take(turns)
+    while g < len(steps):
         table = tables[g]
         forward(
             X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
@@ -79,11 +81,12 @@ def run(
                 normalized(alpha, start, k, gamma)
             unpack(gamma, k, table, start, out)
         store(summaries[g], 5 * LANES, load(carried, 0))
+        g = take(turns)
 
 
 @njit(**CALLED)
 def run_gather(
-    groups: np.ndarray,
+    turns: np.ndarray,
     steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
@@ -104,16 +107,17 @@ def run_gather(
     summaries: np.ndarray,
     edges: np.ndarray,
 ) -> None:
-    """The expectation step of the given groups in one thread.
+    """The expectation step of the groups whose turns this thread takes.
 
     Parameters
     ----------
-    groups : numbers of the groups. steps (multiples of BLOCK), tables, bounds, first, sums, summaries, edges : one row
-        per group.
+    turns : (1,) the counter that the threads share.
+    steps (multiples of BLOCK), tables, bounds, first, sums, summaries, edges : one row per group.
     packed, density, alpha : scratch for the longest group.
     """
     k = len(constant)
-    for g in groups:
+    g = take(turns)
+    while g < len(steps):
         table = tables[g]
         forward(
             X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
@@ -124,3 +128,4 @@ def run_gather(
             steps[g], table, bounds[g], transmat, k, density, alpha, packed, d, means, full, many, sums[g],
             summaries[g, 5 * LANES :], edges[g],
         )  # fmt: skip
+        g = take(turns)

@@ -7,6 +7,7 @@ from consilience.kernels._hmm_emission import BLOCK, FIRST_ROW, HIGH, LAST_STEP,
 from consilience.kernels._hmm_lanes import LANES, inside, larger, load, scatter_square, splat, store
 from consilience.kernels._hmm_options import CALLED, INNER, Chosen
 from consilience.kernels._hmm_steps import climb_step, descend_step
+from consilience.kernels._turns import take
 
 
 @njit(**INNER)
@@ -135,7 +136,7 @@ def descend(
 
 @njit(**CALLED)
 def run(
-    groups: np.ndarray,
+    turns: np.ndarray,
     steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
@@ -154,13 +155,18 @@ def run(
     edges: np.ndarray,
     ends: np.ndarray,
 ) -> None:
-    """Work through the given groups in one thread. back: scratch; path: see ``descend``; else one row per group."""
+    """Work through the groups whose turns this thread takes from the counter ``turns`` (1,), which the threads share.
+
+    back : scratch. path : see ``descend``. Else one row per group.
+    """
     k = len(constant)
     delta = np.empty(2 * k * LANES)
-    for g in groups:
+    g = take(turns)
+    while g < len(steps):
         table = tables[g]
         climb(
             X, table, steps[g], bounds[g], first[g], log_trans, d, means, whitening, constant, full, many,
             delta, back, totals[g], edges[g],
         )  # fmt: skip
         descend(back, delta, k, many, steps[g], table, path, ends[g])
+        g = take(turns)

@@ -9,8 +9,8 @@ from consilience.kernels._hmm_passes import FILTER, GATHER, SMOOTH
 from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
 from consilience.kernels._hmm_steps import WRITTEN_OUT
 from consilience.kernels.hmm_parameters import HMMParameters
-from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
-from consilience.kernels.workers import in_threads, n_threads, scratch
+from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, Segments, cut, useful_threads
+from consilience.kernels.workers import in_turns, scratch
 
 __all__ = ["FILTER", "GATHER", "SMOOTH", "ScaledPass"]
 
@@ -78,7 +78,6 @@ class ScaledPass:
         sums = np.zeros((groups, size * LANES if mode == GATHER else 0))
         summaries = np.ones((groups, 6 * LANES))
         edges = np.zeros((groups, 4, LANES, k))
-        parts = shares(segments.steps, n_threads() if len(self._X) * k >= WORTH_THREADS else 1)
         needed = segments.only_forward if mode == FILTER else segments.steps
         steps = -(-needed // BLOCK) * BLOCK
         room = (int(steps.max()) + 1) * LANES
@@ -89,20 +88,20 @@ class ScaledPass:
         )  # fmt: skip
         rows = (segments.tables, segments.bounds, first.reshape(groups, -1), self._X.reshape(-1), d)
 
-        def work(number: int) -> None:
+        def work(turns: np.ndarray) -> None:
             density, alpha, packed = scratch(room * k, room * k, room * d if mode == GATHER else 0)
             if mode == GATHER:
                 _hmm_passes.run_gather(
-                    parts[number], steps, *rows, *model, packed, density, alpha,
+                    turns, steps, *rows, *model, packed, density, alpha,
                     sums, summaries, edges,
                 )  # fmt: skip
             else:
                 _hmm_passes.run(
-                    parts[number], steps, *rows, *model, True if mode == SMOOTH else None, density, alpha,
+                    turns, steps, *rows, *model, True if mode == SMOOTH else None, density, alpha,
                     out.reshape(-1), summaries, edges,
                 )  # fmt: skip
 
-        in_threads(work, len(parts))
+        in_turns(work, useful_threads(len(self._X) * k, groups))
         return out, sums.reshape(groups, -1, LANES), summaries.reshape(groups, 6, LANES), edges
 
     @staticmethod
@@ -110,22 +109,15 @@ class ScaledPass:
         """Whether both sides of every cut tell the same story, relative to each state's probability."""
         if len(segments.before) == 0:
             return True
+        kinds = (ALPHA_LAST, ALPHA_BEFORE) if mode == FILTER else (ALPHA_LAST, ALPHA_BEFORE, WEIGHT_AFTER, WEIGHT_FIRST)
+        sides = (segments.before, segments.after)
         flat = edges.transpose(1, 0, 2, 3).reshape(4, -1, parameters.n_states)
-        flat = flat / np.maximum(flat.sum(axis=2, keepdims=True), 1e-300)
-        pairs = [
-            (
-                flat[ALPHA_LAST, segments.before] @ parameters.transmat,
-                flat[ALPHA_BEFORE, segments.after] @ parameters.transmat,
-            )
-        ]
-        if mode != FILTER:
-            pairs.append(
-                (
-                    flat[WEIGHT_AFTER, segments.before] @ parameters.transmat.T,
-                    flat[WEIGHT_FIRST, segments.after] @ parameters.transmat.T,
-                )
-            )
-        return all(bool((np.abs(a - b) <= _AGREE * np.minimum(a, b)).all()) for a, b in pairs)
+        found = np.array([flat[kind, sides[number % 2]] for number, kind in enumerate(kinds)])
+        found /= np.maximum(found.sum(axis=2, keepdims=True), 1e-300)
+        found[:2] = found[:2] @ parameters.transmat
+        found[2:] = found[2:] @ parameters.transmat.T
+        a, b = found[::2], found[1::2]
+        return bool((np.abs(a - b) <= _AGREE * np.minimum(a, b)).all())
 
     @staticmethod
     def _totals(segments: Segments, sums: np.ndarray, k: int) -> np.ndarray:

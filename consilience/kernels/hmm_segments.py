@@ -12,11 +12,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from consilience.kernels._hmm_lanes import LANES
+from consilience.kernels.workers import n_threads
 
 FIRST_OVERLAP = 128
-WORTH_THREADS = 20_000  # rows · states below which a second thread costs more than it brings
+_WORTH_THREADS = 20_000  # rows · states below which a second thread costs more than it brings
 SCRATCH_LIMIT = 1 << 30  # bytes of one thread, beyond which the slow recursions take over
-_LONGEST = 8192  # rows of one segment: the scratch of eight of them should stay in a core's cache
+_LONGEST = 2048  # rows of one segment: the scratch of eight of them is to stay in a core's second-level cache
 _SHORTEST = 256
 _FEW = 64  # sequences whose cutting is remembered
 
@@ -60,9 +61,10 @@ class Segments:
 
 
 def segment_rows(n_rows: int) -> int:
-    """Rows that one segment owns: one group for small data, then as many as keep two threads busy."""
+    """Rows that one segment owns: one group for small data, then as many groups as keep two threads busy."""
     lanes = LANES if n_rows < 2 * LANES * 1024 else 2 * LANES
-    return min(_LONGEST, max(_SHORTEST, -(-n_rows // lanes)))
+    rounds = max(1, -(-n_rows // (lanes * _LONGEST)))
+    return max(_SHORTEST, -(-n_rows // (rounds * lanes)))
 
 
 def cut(starts: np.ndarray, overlap: int) -> Segments:
@@ -101,12 +103,6 @@ def _cut(starts: np.ndarray, overlap: int) -> Segments:
     return Segments(tables, opening.reshape(-1, LANES), place[cuts], place[cuts + 1])
 
 
-def shares(steps: np.ndarray, n_threads: int) -> list[np.ndarray]:
-    """Group numbers for each thread, about equally many steps each."""
-    n_threads = max(1, min(n_threads, len(steps)))
-    if n_threads == 1:
-        return [np.arange(len(steps))]
-    middle = np.cumsum(steps) - steps / 2
-    thread = np.minimum((middle * n_threads / steps.sum()).astype(np.int64), n_threads - 1)
-    parts = [np.flatnonzero(thread == number) for number in range(n_threads)]
-    return [part for part in parts if len(part)]
+def useful_threads(size: int, n_groups: int) -> int:
+    """Threads worth waking for so many rows · states in so many groups."""
+    return min(n_threads(), n_groups) if size >= _WORTH_THREADS else 1

@@ -7,8 +7,8 @@ from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_steps import WRITTEN_OUT
 from consilience.kernels.hmm_parameters import HMMParameters
-from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, WORTH_THREADS, Segments, cut, shares
-from consilience.kernels.workers import in_threads, n_threads, scratch
+from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, Segments, cut, useful_threads
+from consilience.kernels.workers import in_turns, scratch
 
 _AGREE = 1e-9  # nats: how far two sides of a cut may differ; the path found is as near to the best one
 
@@ -45,19 +45,18 @@ def _all_groups(
     totals = np.zeros((groups, LANES))
     edges = np.zeros((groups, 2, LANES, k))
     ends = np.zeros((groups, 2, LANES), np.int64)
-    parts = shares(segments.steps, n_threads() if len(X) * k >= WORTH_THREADS else 1)
     steps = -(-segments.steps // BLOCK) * BLOCK
 
-    def work(number: int) -> None:
+    def work(turns: np.ndarray) -> None:
         (back,) = scratch(int(steps.max()) * k)
         _hmm_viterbi.run(
-            parts[number], steps, segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
+            turns, steps, segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
             parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer,
             None if parameters.whitening.ndim == 2 else True, True if k > WRITTEN_OUT else None,
             back.view(np.uint8), path, totals, edges, ends,
         )  # fmt: skip
 
-    in_threads(work, len(parts))
+    in_turns(work, useful_threads(len(X) * k, groups))
     return path.view(np.int64), np.where(segments.tables[:, 2] < segments.tables[:, 3], totals, 0.0), edges, ends
 
 

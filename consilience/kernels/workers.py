@@ -36,6 +36,19 @@ def in_threads(work: Callable[[int], None], count: int) -> None:
         other.result()
 
 
+def in_turns(work: Callable[[np.ndarray], None], count: int) -> None:
+    """``work(turns)`` in so many threads, which take numbers from ``turns`` (``_turns.take``) until none is left.
+
+    So a thread that wakes late does less, and one that has not woken when all is done is not waited for.
+    """
+    turns = np.zeros(1, np.int64)
+    others = [_pool(os.getpid()).submit(work, turns) for _ in range(1, count)]
+    work(turns)
+    for other in others:
+        if not other.cancel():
+            other.result()
+
+
 def scratch(*sizes: int) -> list[np.ndarray]:
     """This thread's own uninitialised float64 arrays, kept for the next call: fresh memory costs more than the work."""
     sizes = tuple(-(-size // _LINE) * _LINE for size in sizes)

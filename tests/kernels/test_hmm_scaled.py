@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numba import config
 
 from consilience.base import InvalidInput
-from consilience.kernels import _hmm_log, hmm, hmm_scaled, hmm_segments, hmm_viterbi
+from consilience.kernels import _hmm_log, hmm, hmm_segments, hmm_viterbi
 from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, HMMParameters
 from consilience.kernels.hmm_scaled import FILTER, GATHER, SMOOTH, ScaledPass
 from tests.kernels.test_hmm import parameters, rows
@@ -136,8 +136,7 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
     X = rows(40_000, 3)
     results = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(hmm_scaled, "n_threads", lambda threads=threads: threads)
-        monkeypatch.setattr(hmm_viterbi, "n_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(hmm_segments, "n_threads", lambda threads=threads: threads)
         statistics = hmm.Expectation(X, np.array([0, len(X)])).step(p)
         results.append((*hmm.forward_filter(X, p), *hmm.forward_backward(X, p), *hmm.viterbi(X, p), statistics.moment2))
     for other in results[1:]:
@@ -231,5 +230,3 @@ def test_segments_cover_every_row_once(lengths, overlap):
         assert opening.dtype == bool
     assert (owned == 1).all()
     assert len(segments.before) == len(segments.after) == cuts
-    shares = hmm_segments.shares(segments.steps, 3)
-    assert sorted(np.concatenate(shares).tolist()) == list(range(len(segments.tables)))
