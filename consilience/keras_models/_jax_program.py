@@ -57,6 +57,9 @@ class Trainer:
         state = tuple([jnp.array(a) for a in part] for part in parts)
         return state if self._shares is None else jax.device_put(state, self._shares.whole)
 
+    def release(self, state: Any) -> None:
+        """Nothing to do: a state's memory goes with the state."""
+
     def _chunk(self, state: Any, data: Any, n_steps: Any) -> tuple[Any, Any]:
         def step(number: Any, carry: Any) -> Any:
             state, sums = carry
@@ -88,7 +91,8 @@ class Forward:
         streams = [np.asarray(v.value) for v in model.non_trainable_variables]
 
         def call(weights: Any, x: Any, lengths: Any, embed: bool) -> Any:
-            (out, representation), _ = model.stateless_call(weights, streams, [x, lengths], training=False)
+            with jax.default_matmul_precision("float32"):  # a GPU's default rounds the factors to TF32
+                (out, representation), _ = model.stateless_call(weights, streams, [x, lengths], training=False)
             return representation if embed else out
 
         self._call = jax.jit(partial(call, embed=False))

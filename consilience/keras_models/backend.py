@@ -17,6 +17,13 @@ def choose_backend() -> str:
     InvalidInput : ``KERAS_BACKEND`` names something else than jax, tensorflow or torch.
     MissingDependency : the backend that it names is not installed.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault(
+        "TF_ENABLE_ONEDNN_OPTS", "0"
+    )  # XLA compiles our graphs; this spares a warning at every import
+    # GPU memory as needed, not the whole card; read when a backend first looks for devices, not when Keras is imported
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     loaded = sys.modules.get("keras")
     if loaded is not None and hasattr(loaded, "backend"):
         return _known(loaded.backend.backend())
@@ -25,12 +32,6 @@ def choose_backend() -> str:
         raise MissingDependency(
             f"KERAS_BACKEND is {name!r}, but {name} is not installed. Install it, or choose another of {_choices()}."
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault(
-        "TF_ENABLE_ONEDNN_OPTS", "0"
-    )  # XLA compiles our graphs; this spares a warning at every import
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # take GPU memory as needed, not the whole card
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     return name
 
 

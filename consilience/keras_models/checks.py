@@ -56,6 +56,8 @@ def check_sequence_params(model: Any) -> None:
             _number(name, owner, value, *_NUMBERS[name])
     if model.patience is not None:
         _integer("patience", owner, model.patience, 1, 100_000)
+    if model.random_state is not None:
+        _integer("random_state", owner, model.random_state, 0, 2**63 - 1, " or None")
     if model.clip_norm is not None:
         _number("clip_norm", owner, model.clip_norm, 0.0, 1e6, False)
     if not isinstance(model.feature_gate, bool):
@@ -79,9 +81,9 @@ def _check_widths(model: Any, owner: str) -> None:
         raise invalid("width", owner, f"an even multiple of heads = {model.heads} with rotary positions", width)
 
 
-def _integer(name: str, owner: str, value: Any, least: int, most: int) -> None:
+def _integer(name: str, owner: str, value: Any, least: int, most: int, other: str = "") -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= value <= most:
-        raise invalid(name, owner, f"an integer from {least} to {most}", value)
+        raise invalid(name, owner, f"an integer from {least} to {most}{other}", value)
 
 
 def _number(name: str, owner: str, value: Any, least: float, most: float, with_least: bool) -> None:

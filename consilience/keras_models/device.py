@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from consilience.base import invalid
+from consilience.base.errors import ConsilienceError
 
 _active: ContextVar[str | None] = ContextVar("consilience_device", default=None)
 
@@ -53,8 +54,12 @@ def single(device: str) -> str:
 
 
 def precise(precision: str, device: str) -> str:
-    """Keras's dtype policy for "float32", "bfloat16" or "auto" (bfloat16 on a GPU); variables are float32 in both."""
-    reduced = precision == "bfloat16" or (precision == "auto" and device.startswith("gpu"))
+    """Keras's dtype policy for "float32", "bfloat16" or "auto" (bfloat16 where every card computes in it).
+
+    Variables are float32 in all of them. Cards of compute capability 8.0 and newer have bfloat16 units; older ones
+    would imitate it more slowly than they compute in float32.
+    """
+    reduced = precision == "bfloat16" or (precision == "auto" and device.startswith("gpu") and _has_bfloat16(device))
     return "mixed_bfloat16" if reduced else "float32"
 
 
@@ -78,8 +83,14 @@ def accelerated() -> bool:
     return _gpu_count() > 0 if active is None else active.startswith("gpu")
 
 
+class OutOfMemory(ConsilienceError, MemoryError):
+    """The device's memory is full even with the smallest batches."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether a backend's error says that the device's memory is full."""
+    if isinstance(error, ConsilienceError):
+        return False
     text = f"{type(error).__name__}: {error}".lower()
     return any(sign in text for sign in ("resource_exhausted", "resourceexhausted", "out of memory", "outofmemory"))
 
@@ -98,6 +109,32 @@ def _gpu_count() -> int:
     import torch
 
     return int(torch.cuda.device_count())
+
+
+def _has_bfloat16(device: str) -> bool:
+    which = device.partition(":")[2]
+    numbers = range(_gpu_count()) if which == "all" else [int(which)]
+    return all(_capability(number) >= (8, 0) for number in numbers)
+
+
+@cache
+def _capability(number: int) -> tuple[int, ...]:
+    """The compute capability of a GPU as its maker counts them, such as (8, 0); (0,) where it has none to tell."""
+    backend: Any = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        cards = [device for device in jax.local_devices() if device.platform == "gpu"]
+        told = str(getattr(cards[number], "compute_capability", ""))
+        return tuple(int(part) for part in told.split(".")) if re.fullmatch(r"\d+(\.\d+)*", told) else (0,)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        card = tf.config.list_physical_devices("GPU")[number]
+        return tuple(tf.config.experimental.get_device_details(card).get("compute_capability", (0,)))
+    import torch
+
+    return tuple(torch.cuda.get_device_capability(number))
 
 
 @cache

@@ -53,7 +53,9 @@ _lock = threading.RLock()
 
 
 def trainer(recipe: Recipe) -> Any:
-    """The training program of that recipe: ``start``, ``run``, ``finish`` (see the ``_*_program`` modules)."""
+    """The training program of that recipe: ``start`` or ``load`` a state, ``run`` it, ``weights`` or ``dump`` it,
+    ``release`` it (see the ``_*_program`` modules).
+    """
     with _lock:
         return _trainer(recipe)
 

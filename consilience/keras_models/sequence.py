@@ -1,6 +1,9 @@
 """What the sequence networks share: reading rows, scaling, training in windows, predicting in fixed shapes, state."""
 
+import math
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -9,22 +12,25 @@ import keras
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from consilience import __version__
 from consilience.base import InvalidInput, InvalidState, State, invalid, time_axis
+from consilience.base.frame import check_one_series
 from consilience.base.state import Arrays, Spec
-from consilience.base.windows import Windows, padded_places, sliding_windows, windows_of_padded
+from consilience.base.windows import Windows, sliding_windows
 from consilience.keras_models import programs
 from consilience.keras_models.architecture import Architecture, initial_weights, network
 from consilience.keras_models.checkpoint import Checkpoint
 from consilience.keras_models.checks import check_sequence_params
 from consilience.keras_models.data_parallel import shares
-from consilience.keras_models.device import out_of_memory, precise, resolve_device, running_on, single
+from consilience.keras_models.device import OutOfMemory, out_of_memory, precise, resolve_device, running_on, single
 from consilience.keras_models.export import export_network
+from consilience.keras_models.losses import loss_on_host
 from consilience.keras_models.prediction import Prediction
 from consilience.keras_models.scaling import Scaler
 from consilience.keras_models.shapes import weight_shapes
-from consilience.keras_models.training import Examples, Plan, Snapshot, train
+from consilience.keras_models.training import Examples, Plan, Snapshot, TrainingDiverged, train
+from consilience.keras_models.validation import Validation, validation_windows
 
-_BLOCK = 2_048  # rows scaled at a time
 _COMPILED: WeakKeyDictionary[Any, Prediction] = WeakKeyDictionary()  # a finished model's device memory goes with it
 
 
@@ -75,57 +81,129 @@ class SequenceNetwork:
     # -- fit ---------------------------------------------------------------------------------------------------
 
     def _fit_network(
-        self, X: Any, values: np.ndarray, y: np.ndarray, weight: np.ndarray, loss: str, validation: Any
+        self,
+        X: Any,
+        values: np.ndarray,
+        y: np.ndarray,
+        weight: np.ndarray,
+        loss: str,
+        validation: Validation | None,
     ) -> None:
-        """Train on rows already checked; y as the loss takes it, validation as (X, values, y) or None."""
-        if len(values) < self.window:
-            raise InvalidInput(
-                f"{type(self).__name__} needs at least window = {self.window} rows to fit; X has {len(values)}. "
-                "Give more rows or a smaller window."
-            )
-        seed = int(np.random.default_rng(self.random_state).integers(2**31))
+        """Train on rows already checked, y as the loss takes it."""
+        owner = type(self).__name__
+        self._check_rows(X, values)
         self.scaler_ = Scaler.fit(values)
         examples = Examples(self._windows(X, values), y, weight.astype(np.float32))
-        validate = self._validator(validation, loss) if validation is not None else None
-        device = resolve_device(self.device, type(self).__name__)
+        validate, watched = None, []
+        if validation is not None:
+            windows, scored = validation_windows(X, values, validation, self.window, self.scaler_)
+            watched = [*windows.contents, validation.y[scored]]
+            validate = self._validator(windows, validation.y[scored], loss)
+        device = resolve_device(self.device, owner)
         architecture = self._architecture(device, precise(self.precision, device))
-        self._check_shares(device)
-        batch_size, accumulation = self.batch_size, self.accumulation
-        kept: list[Snapshot] = []  # the last whole epoch, from which smaller batches go on
-        while True:
-            try:
-                with running_on(device):
-                    self._train(architecture, loss, examples, validate, seed, batch_size, accumulation, kept)
-                return
-            except Exception as error:
-                if not out_of_memory(error) or batch_size == 1:
+        n_devices = self._n_devices(device)
+        seed = int(np.random.default_rng(self.random_state).integers(2**31))
+        with self._kept_in(self.checkpoint, architecture, loss, examples, watched) as checkpoint:
+            begin = checkpoint.load() if checkpoint is not None else None
+            batch_size, accumulation = self.batch_size, self.accumulation
+            if begin is not None:
+                batch_size, accumulation, seed = begin.batch_size, begin.accumulation, begin.seed
+            kept = [begin] if begin is not None else []  # the last whole epoch, from which smaller batches go on
+
+            def keep(snapshot: Snapshot) -> None:
+                kept[:] = [snapshot]
+                if checkpoint is not None:
+                    checkpoint.save(snapshot)
+
+            while True:
+                plan = self._plan(batch_size, accumulation, seed)
+                recipe = self._recipe(architecture, loss, batch_size, accumulation)
+                try:
+                    with running_on(device):
+                        start = initial_weights(network(architecture), seed)
+                        begin = kept[0] if kept else None
+                        self.weights_, progress = train(
+                            programs.trainer(recipe), start, examples, plan, validate, begin, keep
+                        )
+                    break
+                except TrainingDiverged:
+                    if checkpoint is not None:
+                        checkpoint.finish()  # it would diverge again
                     raise
-                batch_size, accumulation = (batch_size + 1) // 2, accumulation * 2
-                warnings.warn(
-                    f"{type(self).__name__}: the memory of {device} is full; training goes on {_from(kept)} with "
-                    f"batches of {batch_size}, {accumulation} per update.",
-                    stacklevel=3,
-                )
+                except Exception as error:
+                    if not out_of_memory(error):
+                        raise
+                    batch_size = self._smaller(batch_size, n_devices, device, error)
+                    steps = self.epochs * math.ceil(len(y) / batch_size)
+                    accumulation = min(2 * accumulation, steps)
+                    warnings.warn(
+                        f"{owner}: the memory of {device} is full; training goes on {_from(kept)} with "
+                        f"batches of {batch_size}, {accumulation} per update.",
+                        stacklevel=3,
+                    )
+            self.history_ = progress.history
+            if checkpoint is not None:
+                checkpoint.finish()
 
-    def _check_shares(self, device: str) -> None:
+    def _check_rows(self, X: Any, values: np.ndarray) -> None:
+        """Refuse rows of which no window can be filled, and so few batches that the weights would never change."""
+        owner = type(self).__name__
+        assets = time_axis(X).assets
+        longest = int(np.bincount(assets).max())
+        if longest < self.window:
+            whose = f"its longest asset has {longest}" if assets.any() else f"X has {longest}"
+            raise InvalidInput(
+                f"{owner} needs at least window = {self.window} rows of one asset to fit; {whose}. "
+                "Give more rows or a smaller window."
+            )
+        batches = self.epochs * math.ceil(len(values) / self.batch_size)
+        if batches < self.accumulation:
+            required = f"at most the {batches} batches that all epochs have"
+            raise invalid("accumulation", owner, required, self.accumulation, "The weights would never be updated.")
+
+    def _n_devices(self, device: str) -> int:
         shared = shares(device)
-        if shared is not None and self.batch_size % shared.n_devices:
-            n = shared.n_devices
+        n = 1 if shared is None else shared.n_devices
+        if self.batch_size % n:
             raise invalid("batch_size", type(self).__name__, f"a multiple of the {n} devices", self.batch_size)
+        return n
 
-    def _train(
+    def _smaller(self, batch_size: int, n_devices: int, device: str, error: Exception) -> int:
+        """Half the batch, rounded up to a multiple of the devices that share it."""
+        share = batch_size // n_devices
+        if share == 1:
+            raise OutOfMemory(
+                f"{type(self).__name__}: the memory of {device} is full even with batches of {batch_size}. Use a "
+                "smaller network or window, or device='cpu'."
+            ) from error
+        return (share + 1) // 2 * n_devices
+
+    @contextmanager
+    def _kept_in(
         self,
+        folder: str | None,
         architecture: Architecture,
         loss: str,
         examples: Examples,
-        validate: Any,
-        seed: int,
-        batch_size: int,
-        accumulation: int,
-        kept: list[Snapshot],
-    ) -> None:
-        recipe = self._recipe(architecture, loss, batch_size, accumulation)
-        plan = Plan(
+        watched: list[np.ndarray],
+    ) -> Iterator[Checkpoint | None]:
+        """The checkpoint of this training, or None where no folder is given."""
+        if folder is None:
+            yield None
+            return
+        settings = (
+            __version__,
+            keras.backend.backend(),
+            self._recipe(architecture, loss, self.batch_size, self.accumulation),
+            self._plan(self.batch_size, self.accumulation, 0),
+            None if self.random_state is None else int(self.random_state),
+        )
+        trained = [*examples.windows.contents, examples.y, examples.weight]
+        with Checkpoint(folder, settings, [*trained, *watched]) as checkpoint:
+            yield checkpoint
+
+    def _plan(self, batch_size: int, accumulation: int, seed: int) -> Plan:
+        return Plan(
             self.epochs,
             batch_size,
             float(self.learning_rate),
@@ -135,34 +213,21 @@ class SequenceNetwork:
             seed,
             self.augmentation,
             accumulation,
+            self._clip_norm(),
         )
-        checkpoint = None
-        if self.checkpoint is not None:
-            arrays = [examples.windows.padded, examples.windows.start, examples.y, examples.weight]
-            checkpoint = Checkpoint(self.checkpoint, (recipe, plan, validate is None, keras.backend.backend()), arrays)
-        start = initial_weights(network(architecture), seed)
 
-        def keep(snapshot: Snapshot) -> None:
-            kept[:] = [snapshot]
-
-        begin = kept[0] if kept else None
-        trainer = programs.trainer(recipe)
-        self.weights_, progress = train(trainer, start, examples, plan, validate, checkpoint, begin, keep)
-        self.history_ = progress.history
-        if checkpoint is not None:
-            checkpoint.finish()
+    def _clip_norm(self) -> float | None:
+        return None if self.clip_norm is None else float(self.clip_norm)
 
     def _recipe(self, architecture: Architecture, loss: str, batch_size: int, accumulation: int) -> programs.Recipe:
-        clip_norm = None if self.clip_norm is None else float(self.clip_norm)
         decay = float(self.weight_decay)
-        return programs.Recipe(architecture, loss, batch_size, self.optimizer, decay, clip_norm, accumulation)
+        return programs.Recipe(architecture, loss, batch_size, self.optimizer, decay, self._clip_norm(), accumulation)
 
-    def _validator(self, validation: tuple[Any, np.ndarray, np.ndarray], loss: str) -> Any:
-        X, values, y = validation
-        windows, architecture = self._windows(X, values), self._architecture()
+    def _validator(self, windows: Windows, y: np.ndarray, loss: str) -> Callable[[list[np.ndarray]], float]:
+        architecture = self._architecture()
 
         def validate(weights: list[np.ndarray]) -> float:
-            return _host_loss(loss, y, Prediction(architecture, weights).run(windows))
+            return loss_on_host(loss, y, Prediction(architecture, weights).run(windows))
 
         return validate
 
@@ -176,12 +241,8 @@ class SequenceNetwork:
         return Architecture(self.family, self.window, self.n_features_in_, self.n_outputs_, options, precision, device)
 
     def _windows(self, X: Any, values: np.ndarray) -> Windows:
-        """Scaled windows; rows are scaled block by block into their padded place, so that one copy of X is made."""
-        place, position, n_padded = padded_places(len(values), self.window, time_axis(X).assets)
-        padded = np.zeros((n_padded, values.shape[1]), np.float32)
-        for first in range(0, len(values), _BLOCK):
-            padded[place[first : first + _BLOCK]] = self.scaler_.transform(values[first : first + _BLOCK])
-        return windows_of_padded(padded, self.window, place, position)
+        """Windows that are scaled as they are read: of X itself no copy is made."""
+        return sliding_windows(values, self.window, time_axis(X).assets, self.scaler_.transform)
 
     def _outputs(self, X: Any, embed: bool = False) -> np.ndarray:
         """Raw outputs (n, n_outputs) float64, or representations (n, width), of every row."""
@@ -191,9 +252,13 @@ class SequenceNetwork:
     def _newest(self, X: Any, n: int) -> np.ndarray:
         """Raw outputs of the last n rows of one asset's rows; only the rows that they need are scaled and windowed."""
         values = self._read_X(X)  # type: ignore[attr-defined]
-        if isinstance(n, bool) or not 1 <= n <= len(values):
-            raise invalid("n", type(self).__name__, f"from 1 to the {len(values)} rows given", n)
-        windows = sliding_windows(self.scaler_.transform(values[-(self.window - 1 + n) :]), self.window)
+        if isinstance(n, bool) or not hasattr(n, "__index__") or not 1 <= n <= len(values):
+            raise invalid("n", type(self).__name__, f"an integer from 1 to the {len(values)} rows given", n)
+        check_one_series(X)
+        scaled = self.scaler_.transform(values[-(self.window - 1 + n) :])
+        if n == 1 and len(scaled) == self.window:  # what a server asks for
+            return self._compiled().run_batch(scaled[None], np.array([self.window], np.int32))
+        windows = sliding_windows(scaled, self.window)
         rows = np.arange(len(windows) - n, len(windows))
         return self._compiled().run_batch(windows.left_aligned(rows), windows.lengths[rows])
 
@@ -250,18 +315,6 @@ class SequenceNetwork:
 
 def _from(kept: list[Snapshot]) -> str:
     return f"after epoch {kept[0].progress.epoch}" if kept else "from its beginning"
-
-
-def _host_loss(loss: str, y: np.ndarray, out: np.ndarray) -> float:
-    """The training loss on the host, in float64, unweighted."""
-    if loss == "cross_entropy":
-        top = out.max(axis=1)
-        total = top + np.log(np.exp(out - top[:, None]).sum(axis=1))
-        return float(np.mean(total - out[np.arange(len(y)), y]))
-    error = np.abs(out - y)
-    if loss == "huber":
-        return float(np.mean(np.where(error < 1.0, 0.5 * error**2, error - 0.5)))
-    return float(np.mean(error**2))
 
 
 def _history(spec: Any) -> dict[str, list[float]]:

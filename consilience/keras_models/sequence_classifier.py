@@ -1,12 +1,14 @@
 """The classifying half of the sequence networks: labels, class weights, probabilities."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from consilience.base import ClassifierPredictor, InvalidInput, invalid
+from consilience.base.state import Spec
 from consilience.keras_models.checks import check_sequence_params
 from consilience.keras_models.sequence import SequenceNetwork
+from consilience.keras_models.validation import read_validation
 
 
 class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
@@ -31,13 +33,12 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
         weight = self._row_weights(codes, weight)
         kept = None
         if validation is not None:
-            held_X, held_y = validation
-            held = np.asarray(held_y)
-            known = np.isin(held, self.classes_)
+            kept = read_validation(validation, self, X, None)
+            known = np.isin(kept.y, self.classes_)
             if not known.all():
-                unseen = held[~known].tolist()[0]
+                unseen = kept.y[~known].tolist()[0]
                 raise InvalidInput(f"validation has the label {unseen!r}, which the training rows have not.")
-            kept = (held_X, self._read_X(held_X), np.searchsorted(self.classes_, held).astype(np.int32))
+            kept.y = np.searchsorted(self.classes_, kept.y).astype(np.int32)
         self._fit_network(X, values, codes.astype(np.int32), weight, "cross_entropy", kept)
         return self
 
@@ -47,15 +48,14 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
         if self.class_weight is not None:
             from sklearn.utils.class_weight import compute_class_weight
 
+            required = "None, 'balanced' or a dict of class to weight >= 0"
             try:
                 per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
-            except ValueError as error:
-                raise invalid(
-                    "class_weight",
-                    type(self).__name__,
-                    "None, 'balanced' or a dict of class to weight",
-                    self.class_weight,
-                ) from error
+                per_class = np.asarray(per_class, np.float64)
+            except (TypeError, ValueError) as error:
+                raise invalid("class_weight", type(self).__name__, required, self.class_weight) from error
+            if not (np.isfinite(per_class) & (per_class >= 0)).all():
+                raise invalid("class_weight", type(self).__name__, required, self.class_weight)
             weight *= per_class[codes]
         if not weight.sum() > 0:
             raise invalid("sample_weight", type(self).__name__, "positive for at least one row", "all zero")
@@ -71,6 +71,22 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
         Equal to the last n rows of ``predict_proba(X)``, without the work of the others: what a server calls.
         """
         return self._finished(self._newest(X, n))
+
+    def _params_spec(self) -> Spec:
+        spec = super()._params_spec()
+        if isinstance(spec["class_weight"], dict):  # JSON's keys are text only
+            spec["class_weight"] = [
+                [label.item() if isinstance(label, np.generic) else label, weight]
+                for label, weight in spec["class_weight"].items()
+            ]
+        return spec
+
+    @classmethod
+    def _from_params_spec(cls, spec: Spec, children: dict[str, Any]) -> Self:
+        weights = spec.get("class_weight")
+        return super()._from_params_spec(
+            {**spec, "class_weight": dict(weights)} if isinstance(weights, list) else spec, children
+        )
 
     def _finished(self, raw: np.ndarray) -> np.ndarray:
         return _softmax(raw)

@@ -9,6 +9,7 @@ from consilience.base.state import Arrays, Spec
 from consilience.keras_models.checks import check_sequence_params
 from consilience.keras_models.scaling import Scaler
 from consilience.keras_models.sequence import SequenceNetwork
+from consilience.keras_models.validation import read_validation
 
 
 class SequenceRegressor(SequenceNetwork, RegressorPredictor):
@@ -30,15 +31,14 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
         self._one_target = target.ndim == 1
         target = target.reshape(len(target), -1)
         self.n_outputs_ = target.shape[1]
-        self.target_scaler_ = Scaler.fit(target)
-        kept = None
-        if validation is not None:
-            held_X, held_y = validation
-            held = np.asarray(held_y, dtype=np.float64).reshape(len(held_y), -1)
-            kept = (held_X, self._read_X(held_X), self.target_scaler_.transform(held))
         weight = np.ones(len(target)) if weight is None else weight
         if not weight.sum() > 0:
             raise invalid("sample_weight", type(self).__name__, "positive for at least one row", "all zero")
+        self.target_scaler_ = Scaler.fit(target[weight > 0])
+        kept = None
+        if validation is not None:
+            kept = read_validation(validation, self, X, self.n_outputs_)
+            kept.y = self.target_scaler_.transform(kept.y)
         self._fit_network(X, values, self.target_scaler_.transform(target), weight / weight.mean(), self.loss, kept)
         return self
 

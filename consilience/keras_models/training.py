@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from consilience.base.errors import ConsilienceError
 from consilience.base.windows import Windows
 from consilience.keras_models.augmentation import augment
 from consilience.keras_models.programs import Chunk, steps_per_chunk
 
 _PLATEAU = 2  # epochs without gain after which the "plateau" schedule halves the learning rate
+
+
+class TrainingDiverged(ConsilienceError, ArithmeticError):
+    """The loss or the weights are no longer finite; no model comes of it."""
 
 
 @dataclass
@@ -26,7 +31,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to train. Rates in units of the loss; ``warmup`` is a share of all steps."""
+    """How long and how fast to train; ``warmup`` is a share of all steps."""
 
     epochs: int
     batch_size: int
@@ -37,6 +42,7 @@ class Plan:
     seed: int
     augmentation: dict[str, float] | None = None
     accumulation: int = 1
+    clip_norm: float | None = None
 
 
 @dataclass
@@ -58,7 +64,9 @@ class Snapshot:
     parts: list[list[np.ndarray]]
     best: list[np.ndarray]
     progress: Progress
+    batch_size: int
     accumulation: int
+    seed: int
 
     def accumulating(self, batches: int) -> list[list[np.ndarray]]:
         """The parts for a trainer that updates the weights after so many batches.
@@ -66,6 +74,8 @@ class Snapshot:
         Keras's optimizers hold a count of batches, the learning rate, then, where they accumulate, a sum of gradients
         per weight, then their own moments. The count goes on from the same number of updates; a sum begins empty.
         """
+        if batches == self.accumulation:
+            return self.parts
         trainable, streams, (seen, rate, *rest) = self.parts
         moments = rest[len(trainable) :] if self.accumulation > 1 else rest
         sums = [np.zeros_like(weight) for weight in trainable] if batches > 1 else []
@@ -79,7 +89,6 @@ def train(
     examples: Examples,
     plan: Plan,
     validate: Callable[[list[np.ndarray]], float] | None = None,
-    checkpoint: Any = None,
     begin: Snapshot | None = None,
     keep: Callable[[Snapshot], None] | None = None,
 ) -> tuple[list[np.ndarray], Progress]:
@@ -88,51 +97,65 @@ def train(
     Parameters
     ----------
     validate : weights -> loss on rows that were kept apart. With it, training stops after ``plan.patience`` epochs
-        without a better loss, and the weights of the best epoch are given; without it all epochs run.
-    checkpoint : a ``Checkpoint``; training goes on from what it holds, and writes to it after every epoch.
+        without a better loss, and the weights of the best epoch are given; without it all epochs run, and the
+        "plateau" schedule watches the training loss.
     begin : what a training of the same examples left after its last whole epoch, perhaps with other batches.
     keep : told of each epoch's end, so that another training can begin there.
 
     The order of the rows, the augmentation and the dropout of an epoch depend on the seed and the epoch's number alone,
     so a training that was resumed ends with the weights of one that was not interrupted.
+
+    Raises
+    ------
+    TrainingDiverged : at the first epoch whose loss, or at the end, if the weights, are not finite.
     """
     progress, best = Progress(), weights
-    found = checkpoint.load() if checkpoint is not None else None
-    if found is not None:
-        parts, best, progress = found
-        state = trainer.load(parts)
-        if keep is not None:
-            keep(Snapshot(parts, best, copy.deepcopy(progress), plan.accumulation))
-    elif begin is not None:
+    if begin is not None:
         best, progress = begin.best, copy.deepcopy(begin.progress)
         state = trainer.load(begin.accumulating(plan.accumulation))
     else:
         state = trainer.start(weights, plan.seed)
-    while progress.epoch < plan.epochs and not progress.stopped:
-        state, loss = _epoch(trainer, state, examples, plan, progress)
-        progress.epoch += 1
-        progress.history["loss"].append(loss)
-        if validate is not None:
-            current = trainer.weights(state)
-            if _record(progress, plan, validate(current)):
+    try:
+        while progress.epoch < plan.epochs and not progress.stopped:
+            state, loss = _epoch(trainer, state, examples, plan, progress)
+            progress.epoch += 1
+            _check_finite(loss, "training loss", plan, progress)
+            progress.history["loss"].append(loss)
+            if validate is not None:
+                current = trainer.weights(state)
+                loss = validate(current)
+                _check_finite(loss, "validation loss", plan, progress)
+                progress.history.setdefault("val_loss", []).append(loss)
+            if _better(progress, plan, loss, stopping=validate is not None) and validate is not None:
                 best = current
-        if checkpoint is not None or keep is not None:
-            parts = trainer.dump(state)
-        if checkpoint is not None:
-            checkpoint.save(parts, best, progress)
-        if keep is not None:
-            keep(Snapshot(parts, best, copy.deepcopy(progress), plan.accumulation))
-    return (trainer.weights(state) if validate is None else best), progress
+            if keep is not None:
+                parts = trainer.dump(state)
+                kept = copy.deepcopy(progress)
+                keep(Snapshot(parts, best, kept, plan.batch_size, plan.accumulation, plan.seed))
+        found = trainer.weights(state) if validate is None else best
+    finally:
+        trainer.release(state)
+    _check_finite(sum(float(np.sum(array)) for array in found), "sum of the weights", plan, progress)
+    return found, progress
 
 
-def _record(progress: Progress, plan: Plan, score: float) -> bool:
-    """Note an epoch's validation loss: whether it is the best, whether to stop, whether to slow down."""
-    progress.history.setdefault("val_loss", []).append(score)
-    if score < progress.best_loss or progress.best_epoch == 0:
-        progress.best_loss, progress.best_epoch = score, progress.epoch
+def _check_finite(value: float, name: str, plan: Plan, progress: Progress) -> None:
+    if math.isfinite(value):
+        return
+    clipping = "set clip_norm" if plan.clip_norm is None else f"lower clip_norm ({plan.clip_norm:g})"
+    raise TrainingDiverged(
+        f"Training diverged: the {name} is {value} after epoch {progress.epoch}. Lower learning_rate "
+        f"({plan.learning_rate:g}) or {clipping}."
+    )
+
+
+def _better(progress: Progress, plan: Plan, loss: float, stopping: bool) -> bool:
+    """Note an epoch's watched loss: whether it is the best, whether to stop, whether to slow down."""
+    if loss < progress.best_loss or progress.best_epoch == 0:
+        progress.best_loss, progress.best_epoch = loss, progress.epoch
         return True
     waited = progress.epoch - progress.best_epoch
-    progress.stopped = plan.patience is not None and waited >= plan.patience
+    progress.stopped = stopping and plan.patience is not None and waited >= plan.patience
     if plan.schedule == "plateau" and waited % _PLATEAU == 0:
         progress.factor *= 0.5
     return False
@@ -156,7 +179,7 @@ def _chunks(examples: Examples, plan: Plan, progress: Progress) -> Iterator[Chun
     rng = np.random.default_rng([plan.seed, progress.epoch])
     order = rng.permutation(n_rows)
     steps = math.ceil(n_rows / size)
-    length = steps_per_chunk(size, *examples.windows.view.shape[1:])
+    length = steps_per_chunk(size, examples.windows.window, examples.windows.n_features)
     for first in range(0, steps, length):
         n_steps = min(length, steps - first)
         rates = np.zeros(length, np.float32)
