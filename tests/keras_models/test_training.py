@@ -97,13 +97,6 @@ def test_accumulated_batches_equal_one_large_batch():
 def test_a_training_that_diverges_ends_in_one_clear_line(validated):
     X, y = market()
     kw = {**TINY, "epochs": 200, "optimizer": "sgd", "learning_rate": 10.0, "weight_decay": 10.0}
-        **TINY,
-        "epochs": 200,
-        "optimizer": "sgd",
-        "learning_rate": 10.0,
-        "weight_decay": 10.0,
-        "schedule": "constant",
-    }
     options = {"validation": (X[120:], y[120:])} if validated else {}
     with pytest.raises(TrainingDiverged) as caught:
         LSTMClassifier(**kw, schedule="constant", clip_norm=None, patience=None).fit(X[:120], y[:120], **options)
