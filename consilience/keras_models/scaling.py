@@ -30,7 +30,9 @@ class Scaler:
         return cls(mean, np.where(small, 1.0, scale))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
-        return np.clip((values - self.mean) / self.scale, -LIMIT, LIMIT).astype(np.float32)
+        scaled = values - self.mean
+        scaled /= self.scale
+        return np.clip(scaled, -LIMIT, LIMIT, out=scaled).astype(np.float32)
 
     def inverse(self, scaled: np.ndarray) -> np.ndarray:
         return scaled * self.scale + self.mean
