@@ -72,6 +72,33 @@ def _check_order(axis: TimeAxis) -> None:
         )
 
 
+def check_one_series(X: Any) -> None:
+    """Refuse rows of more than one asset, or out of time order; rows without times pass. Costs microseconds.
+
+    Raises
+    ------
+    InvalidInput : several assets, or times that repeat or go backwards.
+    """
+    index = getattr(X, "index", None)
+    if isinstance(index, pd.MultiIndex) and index.nlevels == 2 and isinstance(index.levels[1], pd.DatetimeIndex):
+        own = index.codes[0]
+        if (own != own[0]).any():
+            names = ", ".join(map(str, index.get_level_values(0).unique()[:3]))
+            raise InvalidInput(
+                f"X must hold the rows of one asset here; it has those of several ({names}, …). Give each asset's rows "
+                "on their own, or ask consilience.base.predict_newest, which does."
+            )
+        stamps = index.levels[1].asi8[index.codes[1]]
+    elif isinstance(index, pd.DatetimeIndex):
+        stamps = index.asi8
+    elif isinstance(index, pd.MultiIndex):
+        stamps = time_axis(X).times  # which says what is wrong with this index
+    else:
+        return
+    if (stamps[1:] <= stamps[:-1]).any():
+        time_axis(X)  # says which row it is
+
+
 def context_rows(axis: TimeAxis, rows: np.ndarray, lookback: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Split the rows to predict into blocks, each with the earlier rows of the same asset that its predictions need.
 

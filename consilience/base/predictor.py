@@ -47,16 +47,19 @@ class _PredictorMixin:
         self, X: Any, y: Any, sample_weight: Any = None, *, allow_nan: bool = False, multi_output: bool = False
     ) -> tuple[np.ndarray, np.ndarray, Any]:
         """X as C-ordered float64 (n, d), y as given (n,), weights as float64 (n,) or None; sets ``n_features_in_``."""
-        values, target = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            order="C",
-            ensure_all_finite="allow-nan" if allow_nan else True,
-            y_numeric=False,
-            multi_output=multi_output,
-        )
+        try:
+            values, target = validate_data(
+                self,
+                X,
+                y,
+                dtype=np.float64,
+                order="C",
+                ensure_all_finite="allow-nan" if allow_nan else True,
+                y_numeric=False,
+                multi_output=multi_output,
+            )
+        except ValueError as error:
+            raise _where_not_finite(X, type(self).__name__, allow_nan, error) from error
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
         return values, target, sample_weight
@@ -68,9 +71,12 @@ class _PredictorMixin:
             return plain
         check_is_fitted(self)
         X = self._ordered_columns(X)
-        return validate_data(
-            self, X, reset=False, dtype=np.float64, order="C", ensure_all_finite="allow-nan" if allow_nan else True
-        )
+        try:
+            return validate_data(
+                self, X, reset=False, dtype=np.float64, order="C", ensure_all_finite="allow-nan" if allow_nan else True
+            )
+        except ValueError as error:
+            raise _where_not_finite(X, type(self).__name__, allow_nan, error) from error
 
     def _ordered_columns(self, X: Any) -> Any:
         names = getattr(self, "feature_names_in_", None)
@@ -235,6 +241,27 @@ def _plain_rows(model: Any, X: Any, allow_nan: bool) -> np.ndarray | None:
     if values.shape[1] != fitted.get("n_features_in_") or np.isinf(values).any():
         return None
     return np.ascontiguousarray(values) if allow_nan or not np.isnan(values).any() else None
+
+
+def _where_not_finite(X: Any, owner: str, allow_nan: bool, error: ValueError) -> ValueError:
+    """The error to raise for one of scikit-learn's: where X has values that are not finite, their column and number.
+
+    scikit-learn's own text says neither, takes several lines and recommends its own estimators.
+    """
+    if isinstance(error, InvalidInput) or not str(error).startswith("Input X contains"):
+        return error
+    values = np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float64)
+    wrong = np.isinf(values) if allow_nan else ~np.isfinite(values)
+    n_rows, rows, column = len(values), int(wrong.any(axis=1).sum()), int(wrong.any(axis=0).argmax())
+    own = wrong[:, column]
+    what = "NaN" if np.isnan(values[own, column]).any() else "infinity"
+    name = repr(X.columns[column]) if isinstance(X, pd.DataFrame) else str(column)
+    more = "" if wrong.sum() == own.sum() else f", and {rows} rows in all are not finite in some column"
+    accepted = "finite numbers or NaN" if allow_nan else "finite numbers"
+    return InvalidInput(
+        f"X must hold {accepted} for {owner}: column {name} has {what} in {int(own.sum())} of {n_rows} rows, first "
+        f"in row {int(own.argmax())}{more}. Fill them in or leave those rows out."
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -44,9 +44,14 @@ class Live:
 
     @classmethod
     def load(cls, registry: Any, ref: str) -> Self:
-        """Load ``ref`` ("name", "name==1.0.0", "name@production") from a Registry."""
+        """Load ``ref`` ("name", "name==1.0.0", "name@production") from a Registry, ready for its first row.
+
+        What compiles on its first prediction (the networks, on their own or inside an ensemble) has done so after this.
+        """
         version = registry.show(ref)
-        return cls(registry.load(ref), version.contract or {})
+        live = cls(registry.load(ref), version.contract or {})
+        _warm(live.predictor)
+        return live
 
     @property
     def classes(self) -> np.ndarray:
@@ -74,3 +79,13 @@ class Live:
                 f"{self.predictor.lookback + 1}. Give more history."
             )
         return self.predict_newest(X, newest)
+
+
+def _warm(predictor: Any) -> None:
+    """Let a predictor, and an ensemble's members, compile what one row needs."""
+    warm = getattr(predictor, "warm", None)
+    if callable(warm):
+        warm()
+    members = getattr(predictor, "members_", None)
+    for member in members.values() if isinstance(members, dict) else ():
+        _warm(member)

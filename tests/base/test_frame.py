@@ -48,3 +48,20 @@ def test_predict_rows_gives_each_row_its_own_output():
     rows = np.array([3, 6, 7, 12])
     out = predict_rows(rolling, X, rows, 1)
     np.testing.assert_array_equal(out, X["f"].to_numpy()[rows] + X["f"].to_numpy()[rows - 2])
+
+
+def test_one_series_is_asked_for_where_rows_cannot_be_told_apart():
+    from consilience.base.frame import check_one_series
+
+    X = panel()
+    with pytest.raises(InvalidInput, match=r"those of several \(b, a, …\)"):
+        check_one_series(X)
+    own = X[X.index.get_level_values("asset") == "a"]
+    check_one_series(own)
+    check_one_series(own.to_numpy())
+    check_one_series(own.droplevel("asset"))
+    for backwards in (own[::-1], own.droplevel("asset")[::-1]):
+        with pytest.raises(InvalidInput, match="time order"):
+            check_one_series(backwards)
+    with pytest.raises(InvalidInput, match="two levels"):
+        check_one_series(pd.concat({1: own}))

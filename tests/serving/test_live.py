@@ -34,3 +34,31 @@ def test_a_contract_without_known_features_is_refused(live):
 def test_wrong_counts_are_refused(live, planted_bars):
     with pytest.raises(InvalidInput, match="newest"):
         live.predict_bars(planted_bars, 0)
+
+
+def test_what_compiles_has_done_so_after_loading(monkeypatch):
+    class Member:
+        warmed = 0
+
+        def warm(self):
+            self.warmed += 1
+
+    class Ensemble:
+        lookback = 0
+
+        def __init__(self):
+            self.members_ = {
+                "net": Member(),
+                "tree": object(),
+                "inner": type("Inner", (), {"members_": {"n": Member()}}),
+            }
+
+    class Store:
+        def show(self, ref):
+            return type("Version", (), {"contract": {"features": ["ret_1"]}})
+
+        def load(self, ref):
+            return Ensemble()
+
+    members = Live.load(Store(), "any").predictor.members_
+    assert members["net"].warmed == 1 and members["inner"].members_["n"].warmed == 1
