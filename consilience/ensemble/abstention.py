@@ -7,7 +7,8 @@ from consilience.base import invalid
 
 def check_threshold(threshold: float | None, owner: str) -> None:
     """Refuse a confidence threshold outside [0, 1]."""
-    if threshold is not None and (isinstance(threshold, bool) or not 0.0 <= threshold <= 1.0):
+    number = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
+    if threshold is not None and not (number and 0.0 <= threshold <= 1.0):
         raise invalid("confidence_threshold", owner, "None or a probability in [0, 1]", threshold)
 
 

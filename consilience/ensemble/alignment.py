@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.base import Arrays, InvalidInput
+from consilience.base import Arrays, invalid
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,8 @@ def align(own: np.ndarray, other: np.ndarray) -> Alignment:
            [0., 1.]])
     """
     if own.shape != other.shape or len(own) < 2:
-        raise InvalidInput(
-            f"Two embeddings can be aligned on at least two rows that both have, with one width; they have the shapes "
-            f"{own.shape} and {other.shape}."
-        )
+        required = f"an embedding of the same rows, two at least, and width as other, which has {other.shape}"
+        raise invalid("own", "align", required, own.shape)
     source, target = own.mean(axis=0), other.mean(axis=0)
     left, _, right = np.linalg.svd((own - source).T @ (other - target))
     return Alignment(source, target, left @ right)

@@ -40,6 +40,7 @@ class Components:
 
     @property
     def width(self) -> int:
+        """How many components there are."""
         return int(self.axes.shape[1])
 
     def __call__(self, embedding: np.ndarray) -> np.ndarray:

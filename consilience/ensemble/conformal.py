@@ -15,6 +15,8 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
+from consilience.base import invalid
+
 
 def class_scores(proba: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """How strange each row's class was, 1 − its probability, (n,), from proba (n, n_classes) and codes (n,)."""
@@ -38,16 +40,20 @@ def threshold(scores: np.ndarray, coverage: float) -> float:
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else float("inf")
 
 
-def class_sets(proba: np.ndarray, scores: np.ndarray, coverage: float) -> np.ndarray:
-    """(n, n_classes) bool: the classes that cannot be excluded at this coverage; both of two means "cannot tell"."""
-    inside: np.ndarray = 1.0 - proba <= threshold(scores, coverage)
+def class_sets(proba: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
+    """(n, n_classes) bool: the classes whose score is within the limit; both of two means "cannot tell".
+
+    Parameters
+    ----------
+    limit : of ``threshold``, one for all rows or one for each, (n,).
+    """
+    inside: np.ndarray = 1.0 - proba <= np.reshape(limit, (-1, 1))
     return inside
 
 
-def value_intervals(values: np.ndarray, scores: np.ndarray, coverage: float) -> np.ndarray:
-    """(n, 2) lower and upper end."""
-    half = threshold(scores, coverage)
-    return np.stack([values - half, values + half], axis=1)
+def value_intervals(values: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
+    """(n, 2) lower and upper end; ``limit`` as for ``class_sets``."""
+    return np.stack([values - limit, values + limit], axis=1)
 
 
 def coverage_over_time(
@@ -63,11 +69,16 @@ def coverage_over_time(
     -------
     One row per block after the first: start (as begin holds it), rows, coverage, drift (coverage − nominal), and
     whether the drift is larger than chance allows (three binomial standard errors).
+    Blocks before which no label was known are left out, so few scores may give no row at all.
     """
+    if isinstance(n_blocks, bool) or not isinstance(n_blocks, int) or n_blocks < 2:
+        raise invalid("n_blocks", "coverage_over_time", "an integer >= 2", n_blocks)
+    if not 0.0 < coverage < 1.0:
+        raise invalid("coverage", "coverage_over_time", "a share in (0, 1)", coverage)
     rows = []
     for part in np.array_split(np.arange(len(scores)), n_blocks)[1:]:
-        known = scores[end < begin[part[0]]]
-        if len(part) == 0 or len(known) == 0:
+        known = scores[end < begin[part[0]]] if len(part) else part
+        if len(known) == 0:
             continue
         covered = float(np.mean(scores[part] <= threshold(known, coverage)))
         chance = 3.0 * np.sqrt(coverage * (1.0 - coverage) * (1.0 / len(part) + 1.0 / len(known)))

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from consilience.base import ConsilienceError
 
-class TooSlow(Exception):
+
+class TooSlow(ConsilienceError, TimeoutError):
     """The call did not return within its budget."""
 
 

@@ -60,3 +60,11 @@ def leaders(table: Evidence, max_correlation: float) -> np.ndarray:
     else:
         losses = log_losses(picked_probabilities(table.outputs, table.target), table.weight)
     return followed(beyond_outcome(table), losses, max_correlation)
+
+
+def redundant(table: Evidence, max_correlation: float | None) -> dict[str, str]:
+    """By name, the members to leave out and whom each follows; none where there is no limit."""
+    if max_correlation is None:
+        return {}
+    leader = leaders(table, max_correlation)
+    return {table.names[i]: table.names[int(j)] for i, j in enumerate(leader) if i != j}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
-from consilience.base import InvalidInput, predict_rows, take
+from consilience.base import invalid, predict_rows, take
 from consilience.ensemble.alignment import Alignment, align, likeness, unmoved
-from consilience.ensemble.members import Refit
+from consilience.ensemble.fits import refit_on
 from consilience.evaluation.label_intervals import LabelIntervals
 
 
@@ -23,7 +23,8 @@ class Embedded:
     fold : (n,) number of the fold that embedded each row, −1 where none did.
     model : fitted on all rows. alignment : from its space to the first fold's.
     likeness : (n_folds, 2) how much each fold's network (from the second on) and at last the final one resembles the
-        one before it on the rows that both learnt from, before and after the motion; 1 is the same.
+        one before it on the rows that both learnt from, before and after the motion; 1 is the same, NaN where there is
+        nothing to compare.
     """
 
     values: np.ndarray
@@ -51,13 +52,8 @@ class Job:
 
     def fit(self, rows: np.ndarray) -> Any:
         """The encoder fitted on some rows; one that stops early watches a purged tail of them."""
-        part = LabelIntervals(
-            self.intervals.start[rows], self.intervals.end[rows], self.intervals.steps, self.intervals.has_times
-        )
-        ends = None if self.label_end is None else take(self.label_end, rows)
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
-        fit = Refit(self.encoder, take(self.X, rows), self.y[rows], ends, part, weight, None, self.validation_fraction)
-        return fit()
+        given = (self.X, self.y, self.label_end, self.intervals, self.sample_weight, self.validation_fraction)
+        return refit_on(self.encoder, rows, *given)
 
 
 def out_of_fold_embeddings(
@@ -87,7 +83,7 @@ def out_of_fold_embeddings(
         before = (model, motion, train)
         compared += alike
     if values is None:
-        raise InvalidInput("The folds are empty: fusion needs at least one to embed rows out of fold.")
+        raise invalid("folds", "a fusion", "at least one fold, to embed rows out of fold", "none")
     motion, alike = _continue(job.X, before, final, np.arange(len(job.y)), aligned)
     return Embedded(values, fold, final, motion, np.array(compared + alike))
 
@@ -96,10 +92,8 @@ def embed(model: Any, X: Any) -> np.ndarray:
     """The model's representation of every row, (n, width) float64."""
     out = np.asarray(model.embed(X), np.float64)
     if out.ndim != 2 or len(out) != len(X):
-        raise InvalidInput(
-            f"{type(model).__name__}.embed must give one row per row of X, (n, width); for {len(X)} rows it gave "
-            f"{out.shape}."
-        )
+        required = f"networks whose embed(X) gives one row per row of X, ({len(X)}, width)"
+        raise invalid("encoders", "a fusion", required, f"{type(model).__name__}.embed with {out.shape}")
     return out
 
 
@@ -112,10 +106,8 @@ def require_embedding(named: Mapping[str, Any], owner: str) -> None:
     """Refuse an encoder that cannot embed."""
     for name, model in named.items():
         if not hasattr(model, "embed"):
-            raise InvalidInput(
-                f"The 'encoders' parameter of {owner} must hold models with embed(X), such as LSTMClassifier. "
-                f"Got {name!r}: {type(model).__name__}, which has none."
-            )
+            required = "models with embed(X), such as LSTMClassifier"
+            raise invalid("encoders", owner, required, f"{name}: {type(model).__name__}")
 
 
 def _continue(
@@ -126,6 +118,11 @@ def _continue(
         return unmoved(embed(model, take(X, train[:1])).shape[1]), []
     earlier, motion, rows = before
     shared = np.intersect1d(rows, train, assume_unique=True)
+    if len(shared) < 2:
+        if not aligned:
+            return unmoved(embed(model, take(X, train[:1])).shape[1]), [(np.nan, np.nan)]
+        required = "such that neighbouring folds learn from at least two rows in common, or align=False"
+        raise invalid("folds", "a fusion", required, f"folds with {len(shared)}")
     own = predict_rows(_Embed(model), X, shared, lookback_of(model))
     other = motion(predict_rows(_Embed(earlier), X, shared, lookback_of(earlier)))
     found = align(own, other) if aligned else unmoved(own.shape[1])

@@ -1,13 +1,13 @@
 """What every combination is fitted on: the members' out-of-fold predictions, with targets and the time of each
 label."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from consilience.base import InvalidInput
+from consilience.base import InvalidInput, invalid
 from consilience.evaluation.label_intervals import LabelIntervals
 
 
@@ -24,7 +24,8 @@ class Evidence:
     rows : (n,) positions in the X that was fitted.
     fold : (n,) number of the fold that predicted each row.
     begin, end : (n,) int64 when each row is, and when its label becomes known (nanoseconds, or row numbers).
-    weight : (n,) sample weights.
+    weight : (n,) sample weights; ``gather`` scales them to a mean of 1, so that they say which rows count more and not
+        how many rows there are.
     prior : (n_classes,) weighted class counts of the rows before the first covered one, empty for regression.
     regimes : (n, n_regimes) filtered regime probabilities; one column of ones where regimes play no part.
     """
@@ -47,6 +48,10 @@ class Evidence:
     def members(self, positions: np.ndarray) -> "Evidence":
         """The same rows with some of the members only."""
         return replace(self, names=tuple(self.names[p] for p in positions), outputs=self.outputs[positions])
+
+    def named(self, names: Container[str]) -> "Evidence":
+        """The same rows with the members of these names, in the table's order."""
+        return self.members(np.array([i for i, name in enumerate(self.names) if name in names], np.int64))
 
     def only(self, positions: np.ndarray) -> "Evidence":
         """Some of the rows, all members."""
@@ -105,7 +110,7 @@ def gather(
     times = intervals.start
     rows = np.flatnonzero(covered)
     rows = rows[np.argsort(times[rows], kind="stable")]
-    weights = np.ones(len(target)) if weight is None else weight
+    weights = mean_one(np.ones(len(target)) if weight is None else weight, rows)
     earlier = intervals.end < times[rows[0]]
     prior = np.bincount(target[earlier], weights[earlier], n_classes) if n_classes else np.zeros(0)
     return Evidence(
@@ -120,3 +125,22 @@ def gather(
         prior,
         np.ones((len(rows), 1)) if regimes is None else regimes[rows].astype(np.float32).astype(np.float64),
     )
+
+
+def mean_one(weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Weights (n,) scaled to a mean of 1 over some rows.
+
+    Raises
+    ------
+    InvalidInput : weights that are all zero there.
+
+    Examples
+    --------
+    >>> mean_one(np.array([0.001, 0.003]), np.array([0, 1]))
+    array([0.5, 1.5])
+    """
+    mean = float(weight[rows].mean())
+    if mean <= 0.0:
+        raise invalid("sample_weight", "an ensemble's fit", "positive for some of the rows that the folds cover", mean)
+    scaled: np.ndarray = weight / mean
+    return scaled

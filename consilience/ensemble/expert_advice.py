@@ -16,7 +16,7 @@ import numpy as np
 
 
 def normalise(log_weights: np.ndarray, alive: np.ndarray | None = None) -> np.ndarray:
-    """Weights summing to 1 over the members that are there, from log weights (n_members,).
+    """Weights summing to 1 over the members that are there, at least one, from log weights (n_members,).
 
     >>> normalise(np.log([1.0, 3.0, 4.0]), np.array([True, True, False]))
     array([0.25, 0.75, 0.  ])
@@ -28,15 +28,18 @@ def normalise(log_weights: np.ndarray, alive: np.ndarray | None = None) -> np.nd
 
 
 def exponential_step(
-    log_weights: np.ndarray, losses: np.ndarray, rate: float = 1.0, alive: np.ndarray | None = None
+    log_weights: np.ndarray, losses: np.ndarray, own: float, reported: np.ndarray | None = None
 ) -> np.ndarray:
-    """Log weights after losses (n_members,); an absent member is treated as if it had said what the mixture said."""
-    if alive is not None and not alive.all():
-        weights = normalise(log_weights, alive)
-        own = -np.log(weights[alive] @ np.exp(-rate * losses[alive])) / rate
-        losses = np.where(alive, losses, own)
-    moved = log_weights - rate * losses
-    result: np.ndarray = moved - moved.max()
+    """Log weights after losses (n_members,) against the mixture's ``own`` loss.
+
+    Members that are not ``reported`` (n_members,) bool are treated as if they had said what the mixture said, so that
+    members may also report one after the other.
+
+    >>> exponential_step(np.zeros(2), np.array([0.5, 1.0]), 0.7).round(1)
+    array([ 0.2, -0.3])
+    """
+    moved = own - losses
+    result: np.ndarray = log_weights + (moved if reported is None else np.where(reported, moved, 0.0))
     return result
 
 
@@ -66,16 +69,6 @@ def fixed_share_bound(n_members: int, n_steps: int, n_switches: int, share: floa
     stay = n_steps - 1 - n_switches
     switch = n_switches * (log(n_members - 1) - log(share)) if n_switches else 0.0
     return log(n_members) + switch - stay * log(1.0 - share)
-
-
-def hedge_bound(n_members: int, n_steps: int, loss_range: float) -> float:
-    """Most total loss that Hedge with the rate of ``hedge_rate`` can lose to the best member on bounded losses."""
-    return loss_range * (np.sqrt(2.0 * n_steps * log(n_members)) + np.sqrt(log(n_members) / 8.0))
-
-
-def hedge_rate(n_members: int, step: int, loss_range: float) -> float:
-    """The learning rate of step 1, 2, … for losses within a range, for any horizon (Cesa-Bianchi & Lugosi, thm 2.3)."""
-    return float(np.sqrt(8.0 * log(max(n_members, 2)) / step) / loss_range)
 
 
 def best_sequence_loss(losses: np.ndarray, n_switches: int) -> float:

@@ -1,20 +1,14 @@
-"""Members that fail: leaving them out, naming them, and refusing when too few remain."""
+"""Members that fail: leaving them out and naming them."""
 
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 import numpy as np
 
-from consilience.base import ConsilienceError, invalid
-from consilience.ensemble.deadline import TooSlow, within
+from consilience.ensemble.deadline import within
 from consilience.ensemble.newest import NewestRows
-
-
-class QuorumNotMet(ConsilienceError, RuntimeError):
-    """Too few members gave an answer."""
 
 
 class DegradedWarning(UserWarning):
@@ -29,12 +23,31 @@ class Answers:
     ----------
     outputs : (n_members, n, …) float64; rows of absent members hold NaN or whatever they said.
     alive : (n_members, n) bool, or None where every member answered every row.
-    reasons : why a member is absent, by name.
+    reasons : why a member is absent, by name. first_error : what the first member that failed raised, if it raised.
+    regimes : (n, n_regimes) filtered probabilities, NaN rows where they are not known; None without regimes.
+    features : (n, d) columns passed through to a final estimator, or None.
     """
 
     outputs: np.ndarray
     alive: np.ndarray | None = None
     reasons: dict[str, str] = field(default_factory=dict)
+    first_error: Exception | None = field(default=None, compare=False)
+    regimes: np.ndarray | None = None
+    features: np.ndarray | None = None
+
+    @property
+    def complete(self) -> np.ndarray:
+        """(n,) rows where nothing is missing."""
+        n_rows = self.outputs.shape[1]
+        there = np.ones(n_rows, bool) if self.alive is None else np.asarray(self.alive.all(axis=0))
+        if self.regimes is not None:
+            there = there & np.asarray(np.isfinite(self.regimes).all(axis=1))
+        return np.asarray(there)
+
+    def some(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Outputs, regimes and features of some rows."""
+        regimes, features = (None if part is None else part[rows] for part in (self.regimes, self.features))
+        return self.outputs[:, rows], regimes, features
 
 
 def ask(
@@ -42,7 +55,7 @@ def ask(
     method: str,
     X: Any,
     *,
-    n_classes: int = 0,
+    classes: np.ndarray | None = None,
     budget: float | None = None,
     newest: NewestRows | None = None,
 ) -> Answers:
@@ -51,13 +64,15 @@ def ask(
     A member is absent when it raises, takes too long, or answers in another shape; and for the rows in which it answers
     with NaN or with something that is no distribution over the classes.
 
-    Raises
-    ------
-    the first member's own error, if every member raised one: then it is X that cannot be used.
+    Parameters
+    ----------
+    classes : (n_classes,) the ensemble's labels in order, None for values. A member that was fitted without rows of
+        some of them gives those a probability of 0.
     """
     if not hasattr(X, "__len__"):  # something that becomes an array only when it is asked to
         X = np.asarray(X)
     n_rows = len(X) if newest is None else newest.n
+    n_classes = 0 if classes is None else len(classes)
     shape = (n_rows, n_classes) if n_classes else (n_rows,)
     answers: list[np.ndarray | None] = []
     reasons: dict[str, str] = {}
@@ -68,27 +83,47 @@ def ask(
             answer = np.asarray(within(budget, call, member), dtype=np.float64)
             if newest is not None and len(answer) == len(call.arguments[0]):
                 answer = answer[-n_rows:]
+            if classes is not None and answer.shape != shape:
+                answer = in_all_classes(answer, getattr(member, "classes_", None), classes)
         except Exception as error:
             reasons[name] = f"{type(error).__name__}: {error}"
-            errors += [] if isinstance(error, TooSlow) else [error]
+            errors.append(error)
             answers.append(None)
             continue
         if answer.shape != shape:
             reasons[name] = f"it answered with the shape {answer.shape} instead of {shape}"
         answers.append(answer if answer.shape == shape else None)
-    if errors and len(errors) == len(members):
-        raise errors[0]
     if not reasons:
         outputs = np.array(answers, dtype=np.float64)
-        if _all_usable(outputs, n_classes):
+        if all_usable(outputs, n_classes):
             return Answers(outputs)
     else:
         outputs = np.array([np.full(shape, np.nan) if answer is None else answer for answer in answers])
-    alive = _usable(outputs, n_classes)
+    alive = usable(outputs, n_classes)
     for name, rows in zip(members, alive):
         if name not in reasons and not rows.all():
-            reasons[name] = f"{int((~rows).sum())} of {n_rows} answers are NaN or no probabilities"
-    return Answers(outputs, alive, reasons)
+            reasons[name] = unusable_reason(rows)
+    return Answers(outputs, alive, reasons, errors[0] if errors else None)
+
+
+def unusable_reason(usable_rows: np.ndarray) -> str:
+    """Why answers of which only some rows are usable, (n,) bool, cannot be taken as they are."""
+    return f"{int((~usable_rows).sum())} of {len(usable_rows)} answers are NaN or no probabilities"
+
+
+def in_all_classes(proba: np.ndarray, own: Any, classes: np.ndarray) -> np.ndarray:
+    """Probabilities over a model's ``own`` labels as (n, n_classes) over all, 0 for labels that it never saw.
+
+    What does not fit its labels, or labels that are not among ``classes``, come back as they are.
+
+    >>> in_all_classes(np.array([[0.2, 0.8]]), np.array(["a", "c"]), np.array(["a", "b", "c"]))
+    array([[0.2, 0. , 0.8]])
+    """
+    if own is None or proba.ndim != 2 or proba.shape[1] != len(own) or not np.isin(own, classes).all():
+        return proba
+    out = np.zeros((len(proba), len(classes)))
+    out[:, np.searchsorted(classes, own)] = proba
+    return out
 
 
 class _Call:
@@ -111,44 +146,23 @@ def _newest_call(member: Any, method: str, newest: NewestRows) -> _Call:
     return _Call(member, method, newest.of(member))
 
 
-def _all_usable(outputs: np.ndarray, n_classes: int) -> bool:
-    """The usual case in few passes, because it is on the path of every prediction."""
+def all_usable(outputs: np.ndarray, n_classes: int) -> bool:
+    """Whether every member (n_members, n, …) gave every row a finite value, or a distribution over the classes.
+
+    In few passes, because it is on the path of every prediction.
+    """
     if not n_classes:
         return bool(np.isfinite(outputs).all())
     return bool(outputs.size == 0 or (outputs.min() >= -1e-6 and np.abs(outputs.sum(axis=2) - 1.0).max() < 1e-3))
 
 
-def _usable(outputs: np.ndarray, n_classes: int) -> np.ndarray:
+def usable(outputs: np.ndarray, n_classes: int) -> np.ndarray:
+    """The same row by row, (n_members, n) bool."""
     if not n_classes:
         return np.isfinite(outputs)
     with np.errstate(invalid="ignore"):
-        usable: np.ndarray = (outputs >= -1e-6).all(axis=2) & (np.abs(outputs.sum(axis=2) - 1.0) < 1e-3)
-    return usable
-
-
-def needed(quorum: float | int, n_members: int, owner: str) -> int:
-    """How many members must answer: an integer is a number of members, a float in (0, 1] a share of them.
-
-    >>> needed(0.5, 5, "Stack"), needed(2, 5, "Stack")
-    (3, 2)
-    """
-    if isinstance(quorum, bool) or not isinstance(quorum, int | float) or not np.isfinite(quorum) or quorum <= 0:
-        raise invalid("quorum", owner, "a number of members >= 1, or a share of them in (0, 1]", quorum)
-    if isinstance(quorum, int):
-        return min(quorum, n_members)
-    if quorum > 1.0:
-        raise invalid("quorum", owner, "a number of members >= 1, or a share of them in (0, 1]", quorum)
-    return ceil(quorum * n_members)
-
-
-def require_quorum(n_present: int, required: int, reasons: Mapping[str, str], n_members: int) -> None:
-    """Refuse when fewer than ``required`` members are there."""
-    if n_present < required:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise QuorumNotMet(
-            f"Only {n_present} of {n_members} members answered and the quorum is {required}. Left out: {listed}. "
-            "Repair the members, or lower quorum=."
-        )
+        fine: np.ndarray = (outputs >= -1e-6).all(axis=2) & (np.abs(outputs.sum(axis=2) - 1.0) < 1e-3)
+    return fine
 
 
 def warn_left_out(owner: str, reasons: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import _BaseComposition
 
-from consilience.base import Arrays, InvalidInput, InvalidState, Spec, State, invalid, take
+from consilience.base import Arrays, InvalidState, Spec, State, invalid, nearest, take
 from consilience.ensemble.alignment import Alignment
 from consilience.ensemble.components import Components
 from consilience.ensemble.embeddings import (
@@ -19,8 +19,9 @@ from consilience.ensemble.embeddings import (
     out_of_fold_embeddings,
     require_embedding,
 )
+from consilience.ensemble.fits import Refit
 from consilience.ensemble.gates import Concatenation, Gate, GatedUnit, GroupAttention
-from consilience.ensemble.members import NamedMembers, Refit
+from consilience.ensemble.members import NamedMembers
 from consilience.ensemble.splitters import restore_splitter, splitter_spec
 from consilience.ensemble.stored_gates import gate_arrays, read_alignment, read_components, read_gate
 from consilience.evaluation.label_intervals import LabelIntervals, label_intervals
@@ -60,10 +61,10 @@ class FusionBase(_BaseComposition):
 
     @property
     def lookback(self) -> int:
-        """The longest lookback among the encoders and the booster."""
+        """What the booster looks back on are fused rows, and each of them needs the encoders' lookback before it."""
         fitted = getattr(self, "encoders_", None)
         models = list(fitted.values()) if fitted else [model for _, model in self.encoders]
-        return max(lookback_of(model) for model in [*models, getattr(self, "booster_", self.booster)])
+        return max(map(lookback_of, models)) + lookback_of(getattr(self, "booster_", self.booster))
 
     # -- fitting -----------------------------------------------------------------------------------------------
 
@@ -81,10 +82,15 @@ class FusionBase(_BaseComposition):
         """Encoders out of fold and on all rows, the gate walking forward, then the booster on the covered rows."""
         named = self._check()
         if len(X) < 2:
-            raise InvalidInput(f"{type(self).__name__} cannot be fitted on 1 sample; folds need a past and a future.")
+            required = "two rows or more, because folds need a past and a future"
+            raise invalid("X", type(self).__name__, required, "1 sample")
         intervals = label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
         folds = list(self.folds.split(X, labels, label_end=label_end))
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
+        unknown = sorted(set(given or {}) - set(named))
+        if unknown:
+            required = f"keyed by the encoders ({', '.join(named)})"
+            raise invalid("embedded", type(self).__name__, required, unknown[0], nearest(unknown[0], named).strip())
         self.embedded_: dict[str, Embedded] = {}
         for name, encoder in named.items():
             if given is not None and name in given:
@@ -112,10 +118,9 @@ class FusionBase(_BaseComposition):
         for number, (_, test) in enumerate(folds):
             fold[test] = number
         if not np.array_equal(found.fold, fold):
-            raise InvalidInput(
-                f"The embeddings of {name!r} were made on other rows or folds than this {type(self).__name__} has. "
-                "Leave them out of embedded=, and they are made anew."
-            )
+            required = f"made on the same rows and folds; those of {name!r} were made on other rows or folds"
+            remedy = "Leave them out of embedded=, and they are made anew."
+            raise invalid("embedded", type(self).__name__, required, name, remedy)
         return found
 
     def _check(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Concatenation:
     """The columns as they are."""
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """(n, p) as they are."""
         return columns
 
     def open(self) -> Self:
@@ -38,6 +39,7 @@ class Concatenation:
         return self
 
     def names(self, columns: list[str], groups: list[str]) -> list[str]:
+        """Of the columns that the booster gets: the same."""
         return columns
 
 
@@ -55,6 +57,7 @@ class Standard:
 
     @classmethod
     def fit(cls, columns: np.ndarray) -> Self:
+        """From (n, p); a column without any value gets the centre 0 and the scale 1."""
         known = np.where(np.isfinite(columns), columns, np.nan)
         empty = np.isnan(known).all(axis=0)
         known[:, empty] = 0.0
@@ -111,10 +114,12 @@ class GatedUnit:
         return 2.0 * _sigmoid(self.standard(columns) @ self.gate)
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """(n, p): tabular columns as they are, each embedding column times its gate."""
         m = self.gate.shape[1]
         return np.concatenate([columns[:, :-m], self.openness(columns) * columns[:, -m:]], axis=1)
 
     def names(self, columns: list[str], groups: list[str]) -> list[str]:
+        """Of the columns that the booster gets: the same."""
         return columns
 
 
@@ -177,12 +182,14 @@ class GroupAttention:
         return softmax(self.standard(columns) @ self.score)
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """(n, p + n_groups · k): the columns, and each group's weighed evidence."""
         weights = self.attention(columns)
         x, inside = self.standard(columns), _membership(self.group)
         weighed = (weights * inside.shape[1])[:, :, None] * _by_group(x, self.value, inside)
         return np.concatenate([columns, weighed.reshape(len(columns), -1)], axis=1)
 
     def names(self, columns: list[str], groups: list[str]) -> list[str]:
+        """Of the columns that the booster gets: ``attended_<group>`` are added."""
         k = self.value.shape[1]
         return columns + [f"attended_{name}" + (f"_{i}" if k > 1 else "") for name in groups for i in range(k)]
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import signature
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone, is_classifier
 
-from consilience.base import invalid, predict_rows, take
+from consilience.base import invalid, predict_rows
 from consilience.ensemble.combine import CLIP
-
-Predict = Callable[[Any], np.ndarray]
+from consilience.ensemble.failures import in_all_classes
+from consilience.ensemble.fits import refit_on
+from consilience.evaluation.label_intervals import label_intervals
 
 
 def permutation_importance(
@@ -22,15 +21,19 @@ def permutation_importance(
     splitter: Any,
     *,
     label_end: Any = None,
+    sample_weight: Any = None,
     n_repeats: int = 3,
+    validation_fraction: float = 0.15,
     random_state: int = 0,
 ) -> pd.DataFrame:
     """How much worse a predictor does on rows it has not seen when one feature's values are shuffled among them.
 
     Parameters
     ----------
-    predictor : any predictor. A fitted stack keeps its meta-learner; its members are fitted again in every fold.
-    X : (n, d), y : (n,), splitter, label_end : as for ``out_of_fold``.
+    predictor : any predictor, fitted or not; a clone is fitted in every fold. Of a stack that means its members, its
+        regimes and its meta-learner, out-of-fold predictions within the training rows included.
+    X : (n, d), y : (n,), splitter, label_end, validation_fraction : as for ``out_of_fold``.
+    sample_weight : (n,) for the fits and for the losses.
     n_repeats : shuffles per fold and feature.
 
     Returns
@@ -39,19 +42,37 @@ def permutation_importance(
     squared error) and spread (standard deviation over folds). Features that stand in for each other share their
     importance; a value near or below 0 says that the feature is not used or does harm.
 
+    Raises
+    ------
+    InvalidInput : numbers that cannot be used, label ends that are missing.
+
     References
     ----------
     Breiman, *Random forests* (2001); Fisher, Rudin & Dominici, *All models are wrong, but many are useful* (2019).
+
+    Examples
+    --------
+    >>> from consilience.boosting import LogisticClassifier
+    >>> from consilience.evaluation import PurgedWalkForward
+    >>> X = np.random.default_rng(0).standard_normal((200, 2))
+    >>> folds = PurgedWalkForward(n_splits=3, label_horizon=1)
+    >>> permutation_importance(LogisticClassifier(), X, X[:, 1] > 0, folds).index.tolist()
+    ['x1', 'x0']
     """
-    if n_repeats < 1:
+    if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
         raise invalid("n_repeats", "permutation_importance", "an integer >= 1", n_repeats)
     target, rng = np.asarray(y), np.random.default_rng(random_state)
+    weight = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if weight is not None and weight.shape != target.shape:
+        raise invalid("sample_weight", "permutation_importance", f"one number per row ({len(target)})", weight.shape)
     names = list(X.columns) if isinstance(X, pd.DataFrame) else [f"x{i}" for i in range(np.shape(X)[1])]
+    horizon = getattr(splitter, "label_horizon", None)
+    known = label_end is not None or horizon is not None
+    intervals = label_intervals(X, label_end, horizon) if known else None
     rises = []
     for train, test in splitter.split(X, target, label_end=label_end):
-        predict, lookback, classes = _fit_fold(predictor, X, target, label_end, splitter, train)
-
-        loss = partial(_loss_on, predict, lookback, classes, target, test)
+        model = refit_on(predictor, train, X, target, label_end, intervals, weight, validation_fraction)
+        loss = partial(_loss_on, model, target, test, None if weight is None else weight[test])
         whole = loss(X)
         rises.append([_shuffled(X, test, column, n_repeats, rng, loss) - whole for column in range(len(names))])
     found = pd.DataFrame({"importance": np.mean(rises, axis=0), "spread": np.std(rises, axis=0)}, index=names)
@@ -84,31 +105,6 @@ def _own(member: Any, names: list[str]) -> np.ndarray | None:
     return values if values.shape == (len(names),) else None
 
 
-def _fit_fold(
-    predictor: Any, X: Any, y: np.ndarray, label_end: Any, splitter: Any, train: np.ndarray
-) -> tuple[Predict, int, np.ndarray]:
-    """Predict function, lookback and classes after fitting on a fold's training rows."""
-    ends = None if label_end is None else take(label_end, train)
-    if hasattr(predictor, "refit_members") and hasattr(predictor, "combination_"):
-        model = _same_meta_learner(predictor)
-        model.refit_members(take(X, train), y[train], label_end=ends)
-    else:
-        model = clone(predictor)
-        takes_ends = ends is not None and "label_end" in signature(model.fit).parameters
-        options = {"label_end": ends} if takes_ends else {}
-        model.fit(take(X, train), y[train], **options)
-    predict = model.predict_proba if is_classifier(model) else model.predict
-    return predict, int(getattr(model, "lookback", 0)), getattr(model, "classes_", np.empty(0))
-
-
-def _same_meta_learner(stack: Any) -> Any:
-    """A stack that shares everything with the fitted one but the members, which the caller fits again."""
-    twin = clone(stack)
-    vars(twin).update({name: value for name, value in vars(stack).items() if name.endswith("_")})
-    twin.members_ = dict(stack.members_)
-    return twin
-
-
 def _shuffled(
     X: Any, rows: np.ndarray, column: int, n_repeats: int, rng: np.random.Generator, loss: Callable[[Any], float]
 ) -> float:
@@ -126,12 +122,13 @@ def _shuffled(
     return total / n_repeats
 
 
-def _loss_on(
-    predict: Predict, lookback: int, classes: np.ndarray, target: np.ndarray, rows: np.ndarray, X: Any
-) -> float:
-    """Loss of the predictions of some rows of X."""
-    output, target = predict_rows(predict, X, rows, lookback), target[rows]
-    if not len(classes):
-        return float(np.mean((output - target) ** 2))
-    picked = output[np.arange(len(target)), np.searchsorted(classes, target)]
-    return float(-np.log(np.clip(picked, CLIP, 1.0)).mean())
+def _loss_on(model: Any, target: np.ndarray, rows: np.ndarray, weight: np.ndarray | None, X: Any) -> float:
+    """Loss of a model's predictions of some rows of X; a class that it never saw has the least probability."""
+    classes = getattr(model, "classes_", None)
+    predict = model.predict if classes is None else model.predict_proba
+    output, target = predict_rows(predict, X, rows, int(getattr(model, "lookback", 0))), target[rows]
+    if classes is None:
+        return float(np.average((output - target) ** 2, weights=weight))
+    labels = np.unique(np.concatenate([classes, target]))
+    picked = in_all_classes(output, classes, labels)[np.arange(len(target)), np.searchsorted(labels, target)]
+    return float(np.average(-np.log(np.clip(picked, CLIP, 1.0)), weights=weight))

@@ -1,27 +1,21 @@
-"""The members of an ensemble: reading the list, fitting each, asking each, and storing them as children of the
-state."""
+"""The members of an ensemble: reading the list, fitting each on all rows, and storing them as children of the state."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from inspect import signature
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import _BaseComposition
 
-from consilience.base import InvalidState, State, invalid, take
+from consilience.base import InvalidState, State, invalid
 from consilience.ensemble.deadline import within
-from consilience.ensemble.diversity import leaders
-from consilience.ensemble.evidence import gather
+from consilience.ensemble.failures import warn_left_out
+from consilience.ensemble.fits import FitData, FittedMember, Refit, same_parameters
 from consilience.ensemble.importance import weighted_importances
-from consilience.evaluation.folds import tail_of
-from consilience.evaluation.label_intervals import LabelIntervals
-from consilience.evaluation.out_of_fold import OutOfFold, out_of_fold
+from consilience.ensemble.quorum import Quorum, needed
+from consilience.evaluation.out_of_fold import OutOfFold
 
 OnMember = Callable[[str, int, int, float], None]
 NamedMembers = Sequence[tuple[str, Any]]
@@ -32,8 +26,15 @@ class MembersMixin(_BaseComposition):
 
     members: NamedMembers
     members_: dict[str, Any]
+    fitted_on_: dict[str, str]
+    failures_: dict[str, str]
+    redundant_: dict[str, str]
+    quorum_: Quorum
+    out_of_fold_: dict[str, OutOfFold]
     validation_fraction: float
+    quorum: float | int
     fit_budget: float | None
+    predict_budget: float | None
     max_correlation: float | None
     n_features_in_: int
     weights_: Any
@@ -53,6 +54,12 @@ class MembersMixin(_BaseComposition):
         fitted = getattr(self, "members_", None)
         models = fitted.values() if fitted else [model for _, model in self.members]
         return max(int(getattr(model, "lookback", 0)) for model in models)
+
+    @property
+    def fitted_members_(self) -> dict[str, FittedMember]:
+        """The members with what each was fitted on, for another ensemble's ``fit(..., fitted=...)``."""
+        check_fitted(self)
+        return {name: FittedMember(self.members_[name], made) for name, made in self.fitted_on_.items()}
 
     @property
     def feature_importances_(self) -> pd.Series:
@@ -75,57 +82,86 @@ class MembersMixin(_BaseComposition):
         self._validate_names(list(named))
         return named
 
-    def _refit_all(
-        self,
-        named: Mapping[str, Any],
-        X: Any,
-        y: np.ndarray,
-        *,
-        label_end: Any,
-        intervals: LabelIntervals | None,
-        sample_weight: np.ndarray | None,
-        validation: Any,
-        on_member: OnMember | None,
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """Fit a clone of every member on all rows; those that stop early get a purged tail to watch.
+    def _checked_quorum(self) -> Quorum:
+        """The quorum of the configured members, after every parameter that both kinds of ensemble have was checked."""
+        owner = type(self).__name__
+        for name in ("fit_budget", "predict_budget"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and 0.0 < value < np.inf):
+                raise invalid(name, owner, "a number of seconds > 0, or None", value)
+        if not _is_number(self.validation_fraction) or not 0.0 <= self.validation_fraction < 1.0:
+            raise invalid("validation_fraction", owner, "a share in [0, 1)", self.validation_fraction)
+        limit = self.max_correlation
+        if limit is not None and not (_is_number(limit) and 0.0 < limit <= 1.0):
+            raise invalid("max_correlation", owner, "a correlation in (0, 1], or None", limit)
+        n_members = len(self._named_members())
+        return Quorum(needed(self.quorum, n_members, owner), n_members)
 
-        Returns the fitted members, and why the others are missing. If every member raises, so does this.
+    def _fit_members(self, names: Sequence[str], data: FitData, quorum: Quorum, reasons: dict[str, str]) -> None:
+        """Fit these members on all rows; set ``members_``, ``failures_`` and ``quorum_``.
+
+        Parameters
+        ----------
+        reasons : why others are missing already.
+
+        Raises
+        ------
+        QuorumNotMet : too few are left, from the first member's own error.
         """
-        fitted: dict[str, Any] = {}
+        named = self._named_members()
+        members, late, errors = self._refit_all({name: named[name] for name in names}, data)
+        self.failures_, self.quorum_ = reasons | late, quorum
+        quorum.check(members, self.failures_, errors[0] if errors else None)
+        if self.failures_:
+            warn_left_out(type(self).__name__, self.failures_)
+        made = data.digest(self.validation_fraction)
+        self.members_, self.fitted_on_ = members, dict.fromkeys(members, made)
+
+    def _refit_all(
+        self, named: Mapping[str, Any], data: FitData
+    ) -> tuple[dict[str, Any], dict[str, str], list[Exception]]:
+        """A clone of every member fitted on all rows; those that stop early get a purged tail to watch.
+
+        Returns the fitted members, why the others are missing, and what they raised.
+        """
+        fitted = self._taken_over(named, data)
         reasons: dict[str, str] = {}
         errors: list[Exception] = []
         for step, (name, member) in enumerate(named.items(), 1):
             started = time.perf_counter()
-            job = Refit(member, X, y, label_end, intervals, sample_weight, validation, self.validation_fraction)
+            job = Refit(
+                member,
+                data.X,
+                data.labels,
+                data.label_end,
+                data.intervals,
+                data.weight,
+                data.validation,
+                self.validation_fraction,
+            )
             try:
-                fitted[name] = within(self.fit_budget, job, member)
+                fitted[name] = fitted[name] if name in fitted else within(self.fit_budget, job, member)
             except Exception as error:
                 reasons[name] = f"{type(error).__name__}: {error}"
                 errors.append(error)
-            if on_member is not None:
-                on_member(name, step, len(named), time.perf_counter() - started)
-        if errors and not fitted:
-            raise errors[0]
-        return fitted, reasons
+            if data.on_member is not None:
+                data.on_member(name, step, len(named), time.perf_counter() - started)
+        return {name: fitted[name] for name in named if name in fitted}, reasons, errors
 
-    def _diverse(
-        self,
-        tables: dict[str, OutOfFold],
-        target: np.ndarray,
-        intervals: LabelIntervals,
-        weight: np.ndarray | None,
-    ) -> tuple[dict[str, OutOfFold], dict[str, str]]:
-        """The members to keep by ``max_correlation``, and whom each of the others follows."""
-        limit = self.max_correlation
-        if limit is None:
-            return tables, {}
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0.0 < limit <= 1.0:
-            raise invalid("max_correlation", type(self).__name__, "a correlation in (0, 1], or None", limit)
-        table = gather(tables, target, intervals, weight, len(getattr(self, "classes_", ())))
-        leader = leaders(table, limit)
-        names = table.names
-        redundant = {names[i]: names[int(j)] for i, j in enumerate(leader) if i != j}
-        return {name: found for name, found in tables.items() if name not in redundant}, redundant
+    def _taken_over(self, named: Mapping[str, Any], data: FitData) -> dict[str, Any]:
+        """Members that another ensemble has fitted on these rows with these parameters; they are not fitted again."""
+        owner, known = type(self).__name__, self._named_members()
+        made = data.digest(self.validation_fraction) if data.fitted else ""
+        for name, found in data.fitted.items():
+            if name not in known:
+                raise invalid("fitted", owner, f"keyed by the members ({', '.join(known)})", name)
+            if not isinstance(found, FittedMember) or not same_parameters(found.model, known[name]):
+                required = f"from members with the same class and parameters; {name!r} has others"
+                raise invalid("fitted", owner, required, found, "Leave it out of fitted=, and it is fitted.")
+            if found.fitted_on != made:
+                required = f"from the same X, y, weights, label ends and validation; {name!r} was fitted on others"
+                raise invalid("fitted", owner, required, name, "Leave it out of fitted=, and it is fitted.")
+        return {name: found.model for name, found in data.fitted.items() if name in named}
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -135,88 +171,49 @@ class MembersMixin(_BaseComposition):
             raise InvalidState(f"The member {foreign[0]!r} is no predictor of this framework and cannot be stored.")
         return {name: member.get_state() for name, member in self.members_.items()}
 
-    def _restore_members(self, names: Any, children: Mapping[str, Any]) -> None:
-        if not isinstance(names, list) or not names or any(name not in children for name in names):
-            raise InvalidState(f"The stored {type(self).__name__} must name its members among its children.")
-        self.members_ = {name: children[name] for name in names}
-
-
-@dataclass(frozen=True)
-class Refit:
-    """Fitting a clone of one member on all rows of X, or on all but a purged tail where it stops early."""
-
-    member: Any
-    X: Any
-    y: np.ndarray
-    label_end: Any
-    intervals: LabelIntervals | None
-    sample_weight: np.ndarray | None
-    validation: Any
-    fraction: float
-
-    def __call__(self) -> Any:
-        model = clone(self.member)
-        stops_early = getattr(model, "uses_validation", False)
-        if stops_early and self.validation is not None:
-            return model.fit(self.X, self.y, validation=self.validation, **self._options(model, None))
-        if not stops_early or self.intervals is None or self.fraction <= 0:
-            return model.fit(self.X, self.y, **self._options(model, None))
-        rows, tail = tail_of(self.intervals, np.arange(len(self.X)), self.fraction)
-        watched = (take(self.X, tail), self.y[tail])
-        return model.fit(take(self.X, rows), self.y[rows], validation=watched, **self._options(model, rows))
-
-    def _options(self, model: Any, rows: np.ndarray | None) -> dict[str, Any]:
-        """Weights, and label ends for a member that is an ensemble with folds of its own."""
-        given = {"sample_weight": self.sample_weight}
-        if "label_end" in signature(model.fit).parameters:
-            given["label_end"] = self.label_end
+    def _members_spec(self) -> dict[str, Any]:
+        """What is known about the members besides their own states."""
         return {
-            name: values if rows is None else take(values, rows) for name, values in given.items() if values is not None
+            "members": list(self.members_),
+            "failures": dict(self.failures_),
+            "redundant": dict(self.redundant_),
+            "required": [self.quorum_.required, self.quorum_.n_members],
+            "fitted_on": dict(self.fitted_on_),
         }
 
-
-def out_of_fold_of(
-    ensemble: Any, X: Any, labels: np.ndarray, label_end: Any, weight: np.ndarray | None, given: Mapping[str, OutOfFold]
-) -> tuple[dict[str, OutOfFold], dict[str, str]]:
-    """Every member's out-of-fold predictions: those given, and the rest made now on the ensemble's folds.
-
-    Returns them by name, and why others are missing. If every member raises, so does this.
-    """
-    named, owner = ensemble._named_members(), type(ensemble).__name__
-    unknown = sorted(set(given) - set(named))
-    if unknown:
-        raise invalid("out_of_fold", owner, f"keyed by the members ({', '.join(named)})", unknown[0])
-    missing = [name for name in named if name not in given]
-    if missing and ensemble.folds is None:
-        required = "a splitter, such as PurgedWalkForward(n_splits=5)"
-        raise invalid("folds", owner, required, None, f"{missing[0]!r} has no out-of-fold predictions yet.")
-    tables: dict[str, OutOfFold] = {}
-    reasons: dict[str, str] = {}
-    errors: list[Exception] = []
-    for name, member in named.items():
-        job = partial(
-            out_of_fold,
-            member,
-            X,
-            labels,
-            ensemble.folds,
-            label_end=label_end,
-            sample_weight=weight,
-            n_jobs=ensemble.n_jobs,
-            validation_fraction=ensemble.validation_fraction,
-            name=name,
+    def _restore_members(self, spec: Mapping[str, Any], children: Mapping[str, Any]) -> None:
+        names, owner = spec["members"], type(self).__name__
+        if not isinstance(names, list) or not names or any(name not in children for name in names):
+            raise InvalidState(f"The stored {owner} must name its members among its children.")
+        self.members_ = {name: children[name] for name in names}
+        self.failures_, self.redundant_, self.fitted_on_ = (
+            {str(name): str(text) for name, text in spec.get(part, {}).items()}
+            for part in ("failures", "redundant", "fitted_on")
         )
-        try:
-            tables[name] = given[name] if name in given else within(ensemble.fit_budget, job, member)
-        except Exception as error:
-            reasons[name] = f"{type(error).__name__}: {error}"
-            errors.append(error)
-    if errors and not tables:
-        raise errors[0]
-    return tables, reasons
+        if not set(self.fitted_on_) <= set(names):
+            raise InvalidState(f"The stored {owner} knows what members were fitted on that it does not have.")
+        n_members = len(names)
+        required, n_members = spec.get("required") or (
+            needed(_within(self.quorum, n_members), n_members, owner),
+            n_members,
+        )
+        if not all(isinstance(n, int) and not isinstance(n, bool) for n in (required, n_members)):
+            raise InvalidState(f"The quorum of the stored {owner} must be two numbers of members.")
+        if not 1 <= required <= n_members or n_members < len(names):
+            raise InvalidState(f"The stored {owner} requires {required} of {n_members} members and has {len(names)}.")
+        self.quorum_ = Quorum(required, n_members).speaking_for(self.redundant_)
 
 
 def check_fitted(ensemble: Any) -> None:
     """Refuse to predict before ``fit``; only a look-up of one attribute, because a row's latency counts."""
     if "members_" not in vars(ensemble):
         raise NotFittedError(f"This {type(ensemble).__name__} is not fitted yet; call fit first.")
+
+
+def _within(quorum: Any, n_members: int) -> Any:
+    """Earlier releases stored no number and took an impossible one for all members."""
+    return min(quorum, n_members) if isinstance(quorum, int) and not isinstance(quorum, bool) else quorum
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

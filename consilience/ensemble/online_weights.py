@@ -1,6 +1,7 @@
 """Weights that follow the members' results as they come in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import pandas as pd
 from consilience.base import InvalidInput, InvalidState, State, invalid, nearest
 from consilience.base.persistence import read_state, write_state
 from consilience.ensemble import expert_advice as advice
+from consilience.ensemble import online_checks as checks
 from consilience.ensemble.combine import CLIP
 from consilience.ensemble.track_record import METRICS, TrackRecord, window_weights
 
@@ -35,6 +37,11 @@ class OnlineWeights:
     -----
     On log loss ``combine`` loses at most ``regret()["bound"]`` nats in all to the best member, per regime, when every
     outcome is reported before the next prediction (``expert_advice``). Probabilities are kept inside [0.001, 0.999].
+
+    References
+    ----------
+    Herbster & Warmuth, *Tracking the best expert* (1998), for fixed share. Cesa-Bianchi & Lugosi, *Prediction,
+    Learning, and Games* (2006), ch. 2 and 5, for exponential weights and the bounds.
 
     Examples
     --------
@@ -67,6 +74,7 @@ class OnlineWeights:
         self.own_loss_ = np.zeros(n_regimes)
         self.steps_ = np.zeros(n_regimes, np.int64)
         self.record_ = TrackRecord.empty(*shape, window)
+        self._last: _Asked | None = None
 
     def _check(self) -> None:
         owner = "OnlineWeights"
@@ -80,15 +88,20 @@ class OnlineWeights:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise invalid(name, owner, "an integer >= 1", value)
-        if not 0.0 <= self.share < 1.0:
+        if not _is_number(self.share) or not 0.0 <= self.share < 1.0:
             raise invalid("share", owner, "a number in [0, 1)", self.share)
-        if not 0.0 < self.periods_per_year < np.inf:
+        if not _is_number(self.periods_per_year) or not 0.0 < self.periods_per_year < np.inf:
             raise invalid("periods_per_year", owner, "a positive number", self.periods_per_year)
 
     # -- asking ------------------------------------------------------------------------------------------------
 
     def array(self, regime: Regime = 0, alive: np.ndarray | None = None) -> np.ndarray:
-        """Weights (n_members,) in a regime, or averaged over filtered regime probabilities (n_regimes,)."""
+        """Weights (n_members,) in a regime, or averaged over filtered regime probabilities (n_regimes,).
+
+        Raises
+        ------
+        InvalidInput : a regime that there is not.
+        """
         if np.ndim(regime) == 1:
             share = np.asarray(regime, np.float64)
             if share.shape != (self.n_regimes,):
@@ -101,11 +114,22 @@ class OnlineWeights:
         return dict(zip(self.members, self.array(regime).tolist()))
 
     def combine(self, proba: np.ndarray, regime: Regime = 0, alive: np.ndarray | None = None) -> np.ndarray:
-        """(…, n_classes) weighted mean of the members' probabilities (n_members, …, n_classes)."""
-        weights = self.array(regime, alive)
-        present = np.ones(len(weights), bool) if alive is None else alive
-        clipped = _clip(np.asarray(proba, np.float64)[present])
-        mixed: np.ndarray = np.tensordot(weights[present], clipped, axes=1)
+        """(…, n_classes) weighted mean of the members' probabilities (n_members, …, n_classes).
+
+        One row's (n_members, n_classes) are remembered until the next, for ``update(..., outcome=...)``.
+        """
+        present = checks.checked_alive(alive, len(self.members), "OnlineWeights.combine")
+        if not present.any():
+            raise invalid("alive", "OnlineWeights.combine", "True for at least one member", alive)
+        said = np.asarray(proba, np.float64)
+        mixed = self._mixed(said, regime, present)
+        if said.ndim == 2:
+            self._last = _Asked(said.copy(), present, mixed)
+        return mixed
+
+    def _mixed(self, said: np.ndarray, regime: Regime, present: np.ndarray) -> np.ndarray:
+        weights = self.array(regime, present)
+        mixed: np.ndarray = np.tensordot(weights[present], _clip(said[present]), axes=1)
         return mixed
 
     def _of_regime(self, regime: int, alive: np.ndarray | None) -> np.ndarray:
@@ -127,41 +151,100 @@ class OnlineWeights:
         ----------
         profit : (n_members,) of each member's position; by default +1 where its most probable class came, −1 otherwise.
         alive : (n_members,) bool, False for members that gave no answer.
+
+        Raises
+        ------
+        InvalidInput : something that does not fit; nothing was learnt then.
         """
-        said, regime = np.asarray(proba, np.float64), self._regime(regime)
-        present = np.ones(len(self.members), bool) if alive is None else np.asarray(alive, bool)
-        if said.ndim != 2 or len(said) != len(self.members) or not np.isfinite(said[present]).all():
-            raise invalid("proba", "OnlineWeights.observe", f"finite, shape ({len(self.members)}, n_classes)", proba)
-        if not 0 <= outcome < said.shape[1]:
-            raise invalid("outcome", "OnlineWeights.observe", f"a class code 0 … {said.shape[1] - 1}", outcome)
+        present = checks.checked_alive(alive, len(self.members), checks.OBSERVE)
+        said = checks.checked_proba(proba, present, checks.OBSERVE)
+        outcome = checks.checked_outcome(outcome, said.shape[1], checks.OBSERVE)
+        gains, regime = checks.checked_profit(profit, present, checks.OBSERVE), self._regime(regime)
         if not present.any():
             return
-        mixed = self.combine(said, regime, present)
-        losses = np.where(present, -np.log(_clip(np.where(present[:, None], said, 0.5))[:, outcome]), 0.0)
-        own = float(-np.log(mixed[outcome]))
-        self.own_loss_[regime] += own
-        self.losses_[regime] += np.where(present, losses, own)
-        self.steps_[regime] += 1
-        self.log_weights_[regime] = advice.exponential_step(self.log_weights_[regime], losses, alive=present)
-        if self.method == "fixed_share":
-            self.log_weights_[regime] = advice.share_step(self.log_weights_[regime], self.share)
-        choices, agreed = said.argmax(axis=1), said.argmax(axis=1) == mixed.argmax()
-        gains = np.where(choices == outcome, 1.0, -1.0) if profit is None else np.asarray(profit, np.float64)
-        for member in np.flatnonzero(present):
-            won = choices[member] == outcome if profit is None else gains[member] > 0
-            self.record_.add(int(member), regime, float(gains[member]), bool(won), bool(agreed[member]))
+        asked = _Asked(said, present, self._mixed(said, regime, present))
+        self._learn(asked, present, outcome, regime, gains)
 
-    def update(self, member: str, regime: int = 0, profit: float = 0.0, *, agreed: bool = True) -> None:
-        """Report the result of one member's trade alone; it counts in the track record and the "window" weights.
+    def update(
+        self,
+        member: str,
+        regime: int = 0,
+        profit: float | None = None,
+        *,
+        outcome: int | None = None,
+        proba: np.ndarray | None = None,
+    ) -> None:
+        """Report the outcome, or the profit, of one member alone.
 
-        A bound on regret needs the losses of all members at one time, so the other methods learn from ``observe``.
+        Parameters
+        ----------
+        profit : of its position; by default +1 where its most probable class came, −1 otherwise.
+        outcome : the class that came. "fixed_share" and "exponential" learn from it against what the other members had
+            said, so ``combine`` must have been asked about that row, and nobody can report the row twice. When all
+            members have reported, everything is as after ``observe``.
+        proba : (n_classes,) what the member had said; by default what ``combine`` was given last.
+
+        Raises
+        ------
+        InvalidInput : a method that cannot learn from what is given; nothing was learnt then.
         """
+        owner = "OnlineWeights.update"
         if member not in self.members:
             hint = nearest(str(member), self.members)
             raise InvalidInput(f"There is no member {member!r}; the members are {', '.join(self.members)}.{hint}")
-        if not np.isfinite(profit):
-            raise invalid("profit", "OnlineWeights.update", "a finite number", profit)
-        self.record_.add(self.members.index(member), self._regime(regime), float(profit), profit > 0, agreed)
+        position, regime, last = self.members.index(member), self._regime(regime), self._last
+        if profit is not None and not (np.ndim(profit) == 0 and np.isfinite(profit)):
+            raise invalid("profit", owner, "a finite number", profit)
+        if outcome is None:
+            if profit is None or self.method != "window":
+                required = "given" if profit is None else f"given with method={self.method!r}, which learns from losses"
+                raise invalid("outcome", owner, required, None, "Profits alone are enough for method='window'.")
+            self.record_.add(position, regime, float(profit), profit > 0, True)
+            return
+        if proba is not None:
+            own = checks.checked_proba(np.asarray(proba)[None], np.ones(1, bool), owner)[0]
+        elif last is not None and last.alive[position]:
+            own = last.said[position]
+        else:
+            raise invalid("proba", owner, f"given, because combine(...) was not told what {member!r} says", None)
+        outcome = checks.checked_outcome(outcome, len(own), owner)
+        if self.method == "window":
+            mixed = own if last is None or last.mixed.shape != own.shape else last.mixed
+            self._record(position, regime, own, mixed, outcome, profit)
+            return
+        if last is None or not last.alive[position] or position in last.reported or last.mixed.shape != own.shape:
+            required = f"reported once for each row that combine(...) was asked about, with {self.method!r}"
+            raise invalid("outcome", owner, required, outcome, "observe(...) takes all members at once.")
+        last.said[position] = own
+        only = np.arange(len(self.members)) == position
+        self._learn(last, only, outcome, regime, None if profit is None else np.full(len(only), float(profit)))
+
+    def _learn(self, asked: "_Asked", members: np.ndarray, outcome: int, regime: int, gains: np.ndarray | None) -> None:
+        """The part of a step of those members (n_members,) bool; with the last that was there the step is done."""
+        own = float(-np.log(_clip(asked.mixed)[outcome]))
+        losses = np.where(members, -np.log(_clip(np.where(members[:, None], asked.said, 0.5))[:, outcome]), own)
+        self.log_weights_[regime] = advice.exponential_step(self.log_weights_[regime], losses, own, members)
+        self.losses_[regime] += losses - own
+        for member in np.flatnonzero(members).tolist():
+            asked.reported.add(member)
+            gain = None if gains is None else float(gains[member])
+            self._record(member, regime, asked.said[member], asked.mixed, outcome, gain)
+        if len(asked.reported) < asked.alive.sum():
+            return
+        self.losses_[regime] += own
+        self.own_loss_[regime] += own
+        self.steps_[regime] += 1
+        self.log_weights_[regime] -= self.log_weights_[regime].max()
+        if self.method == "fixed_share":
+            self.log_weights_[regime] = advice.share_step(self.log_weights_[regime], self.share)
+
+    def _record(
+        self, member: int, regime: int, said: np.ndarray, mixed: np.ndarray, outcome: int, profit: float | None
+    ) -> None:
+        choice = int(said.argmax())
+        won = choice == outcome if profit is None else profit > 0
+        gain = (1.0 if won else -1.0) if profit is None else float(profit)
+        self.record_.add(member, regime, gain, bool(won), choice == int(mixed.argmax()))
 
     def run(
         self,
@@ -170,27 +253,38 @@ class OnlineWeights:
         begin: np.ndarray,
         end: np.ndarray,
         regimes: np.ndarray | None = None,
+        alive: np.ndarray | None = None,
     ) -> np.ndarray:
         """Walk through history: predict each row, and learn from each label only once it is known.
 
         Parameters
         ----------
         proba : (n_members, n, n_classes). codes : (n,). begin, end : (n,) when each row is and when its label is known,
-            begin in order. regimes : (n,) filtered regime of each row.
+            begin in order. regimes : (n,) filtered regime of each row. alive : (n_members, n) bool, who answered.
 
         Returns
         -------
         (n, n_classes) probabilities; row i stands on labels with end < begin[i].
+
+        Raises
+        ------
+        InvalidInput : parts that do not fit together, or rows out of order; nothing was learnt then.
         """
-        regimes = np.zeros(len(codes), np.int64) if regimes is None else regimes
+        proba, codes, begin, end, regimes, there = checks.checked_history(
+            proba, codes, begin, end, regimes, alive, len(self.members)
+        )
+        for row in range(len(codes)):
+            checks.checked_proba(proba[:, row], there[:, row], checks.RUN)
+            checks.checked_outcome(codes[row], proba.shape[2], checks.RUN)
+            self._regime(regimes[row])
         known, reported = np.argsort(end, kind="stable"), 0
         out = np.empty(proba.shape[1:])
         for row in range(len(codes)):
             while reported < len(known) and end[known[reported]] < begin[row]:
                 past = known[reported]
-                self.observe(proba[:, past], int(codes[past]), regime=int(regimes[past]))
+                self.observe(proba[:, past], int(codes[past]), regime=int(regimes[past]), alive=there[:, past])
                 reported += 1
-            out[row] = self.combine(proba[:, row], int(regimes[row]))
+            out[row] = self._mixed(proba[:, row], int(regimes[row]), there[:, row])
         return out
 
     # -- reporting ---------------------------------------------------------------------------------------------
@@ -259,12 +353,27 @@ class OnlineWeights:
         }
 
     def _regime(self, regime: Any) -> int:
-        if np.ndim(regime) != 0 or not 0 <= int(regime) < self.n_regimes:
+        whole = isinstance(regime, int | np.integer) and not isinstance(regime, bool)
+        if not whole or not 0 <= regime < self.n_regimes:
             raise invalid("regime", "OnlineWeights", f"an integer 0 … {self.n_regimes - 1}", regime)
         return int(regime)
 
 
+@dataclass
+class _Asked:
+    """A row that was combined: said (n_members, n_classes), alive (n_members,), mixed (n_classes,), who reported."""
+
+    said: np.ndarray
+    alive: np.ndarray
+    mixed: np.ndarray
+    reported: set[int] = field(default_factory=set)
+
+
 _PARAMETERS = ("method", "n_regimes", "share", "metric", "window", "min_trades", "periods_per_year")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _clip(proba: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Filtered regime probabilities that no later row has touched, out of fold and live, under one numbering."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
-from consilience.base import InvalidInput, predict_rows, take
+from consilience.base import InvalidInput, predict_rows, take, time_axis
 
 
 def filtered(model: Any, X: Any) -> np.ndarray:
@@ -23,6 +24,45 @@ def filtered(model: Any, X: Any) -> np.ndarray:
         raise InvalidInput(f"{type(model).__name__} gives no column regime_0, regime_1, …; use RegimeFeatures.")
     names = [name for name in table.columns if str(name).removeprefix("regime_").isdigit()]
     return table[names].to_numpy(np.float64)
+
+
+def filtered_where_known(model: Any, X: Any, n_regimes: int) -> tuple[np.ndarray, str | None]:
+    """``filtered``, with NaN in the rows that the model cannot read, and why, if there are any.
+
+    A model that refuses X gets the rows that hold finite numbers only, and starts afresh after each gap: what it says
+    about a row must not hang on rows that come later, so neither must the refusal.
+    """
+    try:
+        proba, reason = filtered(model, X), None
+    except Exception as error:
+        proba, reason = np.full((len(X), n_regimes), np.nan), f"{type(error).__name__}: {error}"
+        rows, pieces = _clean_pieces(X, getattr(model, "feature_names_in_", None))
+        if 0 < len(rows) < len(X):
+            try:
+                with warnings.catch_warnings(action="ignore", category=UserWarning):  # about names of columns
+                    proba[rows] = filtered(model, pieces)
+            except Exception:
+                return proba, reason
+    unknown = ~np.isfinite(proba).all(axis=1)
+    if reason is None and unknown.any():
+        reason = f"{int(unknown.sum())} of {len(unknown)} rows have no regime"
+    return proba, reason
+
+
+def _clean_pieces(X: Any, names: Any) -> tuple[np.ndarray, pd.DataFrame]:
+    """The rows without a missing number, each piece between two gaps of an asset as if it were an asset of its own."""
+    axis, values = time_axis(X), np.asarray(X, np.float64)
+    clean = np.asarray(np.isfinite(values).all(axis=1))
+    gaps = np.zeros(len(values), np.int64)
+    for code in np.unique(axis.assets):
+        own = axis.assets == code
+        gaps[own] = np.cumsum(~clean[own])
+    rows = np.flatnonzero(clean)
+    piece = [f"{asset}.{gap}" for asset, gap in zip(axis.assets[rows], gaps[rows])]
+    times = pd.DatetimeIndex(axis.times[rows].astype("datetime64[ns]"))
+    index = pd.MultiIndex.from_arrays([piece, times], names=["asset", "time"])
+    columns = X.columns if isinstance(X, pd.DataFrame) else names
+    return rows, pd.DataFrame(values[rows], columns=columns, index=index)
 
 
 def match(reference: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from sklearn.exceptions import NotFittedError
 
 from consilience.base import Arrays, InvalidState, Spec, State, invalid, predict_rows, take
 from consilience.ensemble.combine import CLIP, softmax
-from consilience.ensemble.members import Refit
+from consilience.ensemble.evidence import mean_one
+from consilience.ensemble.fits import refit_on
 from consilience.ensemble.pool import hardened
 from consilience.ensemble.regimes import filtered
 from consilience.ensemble.splitters import restore_splitter, splitter_spec
@@ -37,6 +38,7 @@ class Experts:
 
     @property
     def lookback(self) -> int:
+        """The longest lookback among all of them."""
         models = [self.regime_model, self.whole, *(one for one in self.specialists if one is not None)]
         return max(int(getattr(model, "lookback", 0)) for model in models)
 
@@ -97,18 +99,22 @@ class SpecialistsBase:
 
     @property
     def regime_model_(self) -> Any:
+        """The regime model, fitted on all rows."""
         return self.experts_.regime_model
 
     @property
     def global_(self) -> Any:
+        """The model of all rows."""
         return self.experts_.whole
 
     @property
     def specialists_(self) -> tuple[Any, ...]:
+        """One model per regime, None where its rows are too few."""
         return self.experts_.specialists
 
     @property
     def effective_rows_(self) -> np.ndarray:
+        """(n_regimes,) (Σ weight)² / Σ weight² of each regime."""
         return self.experts_.rows
 
     def _mix(self, said: Said, trust: np.ndarray) -> np.ndarray:
@@ -135,7 +141,7 @@ class SpecialistsBase:
         horizon = getattr(self.folds, "label_horizon", None)
         known = label_end is not None or horizon is not None
         intervals = label_intervals(X, label_end, horizon) if known or self.folds is not None else None
-        weight = np.ones(len(X)) if sample_weight is None else sample_weight
+        weight = np.ones(len(X)) if sample_weight is None else mean_one(sample_weight, np.arange(len(X)))
         job = _Job(self, X, labels, weight, label_end, intervals, validation)
         self.strength_ = 1.0
         if self.folds is not None:
@@ -246,30 +252,33 @@ class _Job:
         model = clone(self.owner.regimes).fit(X)
         regimes = filtered(model, X)
         regimes = hardened(regimes) if self.owner.hard else regimes
-        whole = self._refit(X, y, rows, None if (weight == 1.0).all() else weight)
+        whole = self._refit(rows, None if (weight == 1.0).all() else weight)
         specialists, effective = [], []
         for share in regimes.T:
             own = weight * share
             effective.append(own.sum() ** 2 / max(float((own**2).sum()), 1e-300))
             enough = effective[-1] >= self.owner.min_rows and (not self.owner._n_classes() or _has_all(y, own))
-            specialists.append(self._refit(X, y, rows, own) if enough else None)
+            specialists.append(self._refit(rows, own) if enough else None)
         return Experts(model, whole, tuple(specialists), np.array(effective))
 
-    def _refit(self, X: Any, y: np.ndarray, rows: np.ndarray, weight: np.ndarray | None) -> Any:
-        intervals = self.intervals
-        if intervals is not None:
-            intervals = LabelIntervals(intervals.start[rows], intervals.end[rows], intervals.steps, intervals.has_times)
+    def _refit(self, rows: np.ndarray, weight: np.ndarray | None) -> Any:
+        """The model on some rows, of which the weights are those given."""
         everything = len(rows) == len(self.y)
-        return Refit(
+        whole = None
+        if weight is not None:
+            whole = np.zeros(len(self.y))
+            whole[rows] = weight
+        return refit_on(
             self.owner.model,
-            X,
-            y,
-            None if self.label_end is None else take(self.label_end, rows),
-            intervals,
-            weight,
-            self.validation if everything else None,
+            rows,
+            self.X,
+            self.y,
+            self.label_end,
+            self.intervals,
+            whole,
             self.owner.validation_fraction,
-        )()
+            self.validation if everything else None,
+        )
 
 
 def _has_all(y: np.ndarray, weight: np.ndarray) -> bool:

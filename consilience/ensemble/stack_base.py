@@ -1,113 +1,105 @@
-"""What both stacks do: fit members and meta-learner, ask, join, explain, store."""
+"""What both stacks do: fit members and meta-learner, ask, join."""
 
-from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from consilience.base import Arrays, InvalidInput, InvalidState, Spec, State, invalid
-from consilience.ensemble import conformal
+from consilience.base import invalid
 from consilience.ensemble.combination import Combination
+from consilience.ensemble.diversity import redundant
 from consilience.ensemble.evidence import Evidence, gather
-from consilience.ensemble.failures import Answers, ask, needed, require_quorum, warn_left_out
-from consilience.ensemble.final_estimator import FinalEstimator, fit_final
-from consilience.ensemble.members import MembersMixin, OnMember, check_fitted, out_of_fold_of
+from consilience.ensemble.explaining import ExplainingMixin
+from consilience.ensemble.failures import Answers, ask, warn_left_out
+from consilience.ensemble.final_estimator import FinalEstimator, check_final, fit_final, said_by_final
+from consilience.ensemble.fits import FitData
+from consilience.ensemble.member_records import member_records
+from consilience.ensemble.members import OnMember, check_fitted
 from consilience.ensemble.newest import NewestRows
-from consilience.ensemble.own_record import own_record, said_by_pools
+from consilience.ensemble.own_record import own_record, said_by_leaders, said_by_pools, seconds_of
 from consilience.ensemble.pool import Pool
-from consilience.ensemble.regimes import filtered, regimes_out_of_fold
+from consilience.ensemble.pool_source import FromTable, scores_of
+from consilience.ensemble.quorum import Quorum
+from consilience.ensemble.regimes import filtered_where_known, regimes_out_of_fold
 from consilience.ensemble.selection import fit_specialists, said_by_specialists
-from consilience.ensemble.shrinkage import fit_pool, walk_forward
-from consilience.ensemble.splitters import restore_splitter, splitter_spec
-from consilience.ensemble.stored import evidence_arrays, pool_arrays, read_evidence, read_pool, read_scores
-from consilience.evaluation.label_intervals import LabelIntervals, label_intervals
-from consilience.evaluation.out_of_fold import OutOfFold
+from consilience.ensemble.shrinkage import fit_pool
+from consilience.ensemble.stack_state import StackState
+from consilience.evaluation.label_intervals import label_intervals
 
-_REGIMES, _FINAL = "_regimes", "_final"  # names of children of a state that are no members; no member may have them
-_AS_CHILDREN = ("members", "folds", "regimes", "final_estimator")
+SELECTIONS = ("weights", "specialist")
 
 
-class StackBase(MembersMixin):
-    """What ``StackingClassifier`` and ``StackingRegressor`` share: fitting, asking, joining, storing."""
+class StackBase(ExplainingMixin, StackState):
+    """What ``StackingClassifier`` and ``StackingRegressor`` share: fitting, asking, joining."""
 
-    folds: Any
-    regimes: Any
-    final_estimator: Any
     passthrough: bool
-    selection: str
-    max_correlation: float | None
-    redundant_: dict[str, str]
-    final_: FinalEstimator | None
     n_jobs: int
-    quorum: float | int
-    predict_budget: float | None
-    out_of_fold_: dict[str, OutOfFold]
-    oof_: OutOfFold
     evidence_: Evidence
-    combination_: Combination
-    regime_model_: Any
-    regime_order_: np.ndarray
     conformal_scores_: np.ndarray
-    failures_: dict[str, str]
 
     # -- fitting -----------------------------------------------------------------------------------------------
 
-    def _fit_stack(
-        self,
-        X: Any,
-        labels: np.ndarray,
-        target: np.ndarray,
-        *,
-        sample_weight: np.ndarray | None,
-        validation: Any,
-        label_end: Any,
-        given: Mapping[str, OutOfFold] | None,
-        on_member: OnMember | None,
-    ) -> None:
+    def _fit_stack(self, data: FitData) -> None:
         """Out-of-fold predictions of every member, the members on all rows, then the meta-learner for those that made
         it."""
-        if len(X) < 2:
-            raise InvalidInput(f"{type(self).__name__} cannot be fitted on 1 sample; folds need a past and a future.")
-        named, owner = self._named_members(), type(self).__name__
-        if self.selection not in ("weights", "specialist"):
-            raise invalid("selection", owner, "'weights' or 'specialist'", self.selection)
-        if self.selection == "specialist" and self.final_estimator is not None:
-            raise invalid("selection", owner, "'weights' where there is a final_estimator", self.selection)
-        required = needed(self.quorum, len(named), owner)
-        intervals = self._intervals(X, label_end)
-        tables, reasons = out_of_fold_of(self, X, labels, label_end, sample_weight, given or {})
-        tables, self.redundant_ = self._diverse(tables, target, intervals, sample_weight)
-        members, late = self._refit_all(
-            {name: named[name] for name in tables},
-            X,
-            labels,
-            label_end=label_end,
-            intervals=intervals,
-            sample_weight=sample_weight,
-            validation=validation,
-            on_member=on_member,
-        )
-        self.failures_ = reasons | late
-        if self.failures_:
-            require_quorum(len(members) + len(self.redundant_), required, self.failures_, len(named))
-            warn_left_out(owner, self.failures_)
-        self.members_, self.out_of_fold_ = members, {name: tables[name] for name in members}
-        regimes = self._fit_regimes(X, labels, label_end)
-        self.evidence_ = gather(self.out_of_fold_, target, intervals, sample_weight, self._n_classes(), regimes)
-        if self.selection == "specialist":
-            pool, said = fit_specialists(self.evidence_), said_by_specialists(self.evidence_)
-        else:
-            walk = walk_forward(self.evidence_)
-            pool, said = fit_pool(self.evidence_, walk), said_by_pools(self.evidence_, walk)
-        self.combination_ = self._combination(pool)
-        self.final_ = None
+        owner = type(self).__name__
+        if len(data.X) < 2:
+            raise invalid("X", owner, "two rows or more, because folds need a past and a future", "1 sample")
+        quorum = self._checked_quorum()
+        self._check_stack(owner)
+        intervals = label_intervals(data.X, data.label_end, self._horizon())
+        data = replace(data, intervals=intervals)
+        records, reasons = member_records(self, data, quorum)
+        regimes = self._fit_regimes(data)
+        everyone = gather(records, data.target, intervals, data.weight, self._n_classes(), regimes)
+        self.redundant_ = redundant(everyone, self.max_correlation)
+        kept = [name for name in records if name not in self.redundant_]
+        self._fit_members(kept, data, quorum.speaking_for(self.redundant_), reasons)
+        self.out_of_fold_ = {name: records[name] for name in self.members_}
+        self._fit_combination(everyone.named({*self.members_, *self.redundant_}), data)
+        classes, seconds = getattr(self, "classes_", np.empty(0)), seconds_of(list(self.out_of_fold_.values()))
+        self.oof_ = own_record("stack", self.evidence_, self._said, len(data.target), classes, seconds)
+
+    def _check_stack(self, owner: str) -> None:
+        if self.selection not in SELECTIONS:
+            raise invalid("selection", owner, f"one of {', '.join(SELECTIONS)}", self.selection)
         if self.final_estimator is not None:
-            passed = _matrix(X)[self.evidence_.rows] if self.passthrough else None
-            self.final_, said = fit_final(self.final_estimator, self.evidence_, passed)
-        classes = getattr(self, "classes_", np.empty(0))
-        self.oof_ = own_record(self.evidence_, said, len(target), classes, list(self.out_of_fold_.values()))
-        self.conformal_scores_ = self._scores_of(self.oof_)
+            if self.selection == "specialist":
+                raise invalid("selection", owner, "'weights' where there is a final_estimator", self.selection)
+            check_final(self.final_estimator, owner)
+
+    def _fit_combination(self, everyone: Evidence, data: FitData) -> None:
+        """The meta-learner of the members that are there, and what it said when it knew earlier folds only.
+
+        Parameters
+        ----------
+        everyone : the table of these members and of the redundant ones, who may have led in earlier folds.
+        """
+        self.evidence_ = everyone.named(self.members_)
+        source, final = self._source(), None
+        pool, said_of = source.fit(self.evidence_), source.said
+        if self.final_estimator is not None:
+            passed = _matrix(data.X)[self.evidence_.rows] if self.passthrough else None
+            final, self._said = fit_final(self.final_estimator, self.evidence_, passed)
+            said_of = partial(said_by_final, self.final_estimator, passed)
+        if self.redundant_:
+            assert self.max_correlation is not None
+            self._said = said_by_leaders(everyone, self.max_correlation, said_of)
+        elif final is None:
+            self._said = said_of(self.evidence_)
+        self.conformal_scores_ = scores_of(self.evidence_, self._said)
+        self._join_by(source, pool, final)
+
+    def _source(self) -> FromTable:
+        if self.selection == "specialist":
+            return FromTable(self.evidence_, fit_specialists, said_by_specialists)
+        return FromTable(self.evidence_, fit_pool, said_by_pools)
+
+    def _join_by(self, source: FromTable, pool: Any, final: FinalEstimator | None) -> None:
+        self.final_ = final
+        owner = type(self).__name__
+        self.combination_ = Combination(source, pool, self.conformal_scores_, self.quorum_, owner, final)
 
     def refit_members(
         self,
@@ -121,90 +113,83 @@ class StackBase(MembersMixin):
         """Fit every member again on these (usually more) rows; the meta-learner stays as it is.
 
         Parameters are those of ``fit``. A member that fails here keeps the fit that it had, and a warning names it.
+
+        Raises
+        ------
+        QuorumNotMet : no member could be fitted.
         """
         check_fitted(self)
-        classes = getattr(self, "classes_", None)
+        classes, names = getattr(self, "classes_", None), getattr(self, "feature_names_in_", None)
+        X = X if names is None or not hasattr(X, "columns") else self._ordered_columns(X)
         values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
-        X = X if isinstance(X, pd.DataFrame) else values
         if classes is not None and not np.array_equal(np.unique(labels), classes):
             raise invalid("y", type(self).__name__, f"labels with the classes {classes.tolist()}", np.unique(labels))
-        fitted, reasons = self._refit_all(
-            {name: member for name, member in self._named_members().items() if name in self.members_},
-            X,
-            labels,
-            label_end=label_end,
-            intervals=self._intervals(X, label_end),
-            sample_weight=sample_weight,
-            validation=None,
-            on_member=on_member,
-        )
+        X = X if hasattr(X, "columns") else values
+        intervals = label_intervals(X, label_end, self._horizon())
+        data = FitData(X, labels, labels, sample_weight, None, label_end, intervals, on_member=on_member)
+        named = {name: member for name, member in self._named_members().items() if name in self.members_}
+        fitted, reasons, errors = self._refit_all(named, data)
         if reasons:
+            Quorum(1, len(named)).check(fitted, reasons, errors[0])
             warn_left_out(f"{type(self).__name__}.refit_members", reasons)
         self.members_ = {**self.members_, **fitted}
+        self.fitted_on_ = {**self.fitted_on_, **dict.fromkeys(fitted, data.digest(self.validation_fraction))}
         return self
 
-    def _combination(self, pool: Pool) -> Combination:
-        fit = fit_specialists if self.selection == "specialist" else fit_pool
-        return Combination(self.evidence_, pool, self.quorum, type(self).__name__, fit)
+    def _horizon(self) -> int | None:
+        return getattr(self.folds, "label_horizon", None)
 
-    def _intervals(self, X: Any, label_end: Any) -> LabelIntervals:
-        return label_intervals(X, label_end, getattr(self.folds, "label_horizon", None))
-
-    def _fit_regimes(self, X: Any, labels: np.ndarray, label_end: Any) -> np.ndarray | None:
+    def _fit_regimes(self, data: FitData) -> np.ndarray | None:
         if self.regimes is None:
             self.regime_model_ = None
             return None
         proba, self.regime_model_, self.regime_order_ = regimes_out_of_fold(
-            self.regimes, X, labels, self.folds, label_end
+            self.regimes, data.X, data.labels, self.folds, data.label_end
         )
         return proba
 
-    # -- joining -----------------------------------------------------------------------------------------------
-
-    def _join(self, answers: Answers, regimes: np.ndarray | None, X: Any) -> np.ndarray:
-        """One answer from all; where a member is missing, from the pool of the remaining ones."""
-        if self.final_ is None or answers.alive is not None:
-            return self.combination_.combine(answers, regimes)
-        return self.final_.combine(answers.outputs, regimes, self._passed(answers, X))
-
-    def _shares(self, answers: Answers, regimes: np.ndarray | None, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Every member's contribution, and the base."""
-        if self.final_ is None or answers.alive is not None:
-            return self.combination_.contributions(answers, regimes)
-        return self.final_.contributions(answers.outputs, regimes, self._passed(answers, X))
-
-    def _passed(self, answers: Answers, X: Any) -> np.ndarray | None:
-        return _matrix(self._ordered_columns(X))[-answers.outputs.shape[1] :] if self.passthrough else None
-
     # -- predicting --------------------------------------------------------------------------------------------
 
-    def _ask(self, X: Any, n: int | None = None) -> tuple[Answers, np.ndarray | None]:
-        """Every member's answer, and the filtered regimes; of the newest n rows only where n is given."""
+    def _ask(self, X: Any, n: int | None = None) -> Answers:
+        """Every member's answer, the filtered regimes and the columns passed on; of the newest n rows where n is
+        given."""
         check_fitted(self)
         X = self._ordered_columns(X)
-        n_classes = self._n_classes()
+        classes = getattr(self, "classes_", None)
         newest = None if n is None else NewestRows(X, n)
-        method = "predict_proba" if n_classes else "predict"
-        answers = ask(self.members_, method, X, n_classes=n_classes, budget=self.predict_budget, newest=newest)
+        method = "predict" if classes is None else "predict_proba"
+        answers = ask(self.members_, method, X, classes=classes, budget=self.predict_budget, newest=newest)
+        n_rows = answers.outputs.shape[1]
+        if self.final_ is not None and self.passthrough:
+            answers = replace(answers, features=_matrix(X)[-n_rows:])
         if self.regime_model_ is None:
-            return answers, None
+            return answers
         rows = X if newest is None else newest.of(self.regime_model_)
-        return answers, filtered(self.regime_model_, rows)[-answers.outputs.shape[1] :, self.regime_order_]
+        known, reason = filtered_where_known(self.regime_model_, rows, len(self.regime_order_))
+        known = known[-n_rows:, self.regime_order_]
+        reasons = answers.reasons
+        if not np.isfinite(known).all():
+            reasons = reasons | {"regimes": reason or "they are not known"}
+        return replace(answers, regimes=known, reasons=reasons)
 
     def _n_classes(self) -> int:
         return len(getattr(self, "classes_", ()))
 
     @property
     def pool_(self) -> Pool:
-        """The meta-learner of all members."""
-        return self.combination_.pool
+        """The meta-learner of all members; with a ``final_estimator``, what answers where that cannot."""
+        pool: Any = self.combination_.pool
+        return pool
 
     @property
     def weights_(self) -> dict[str, float]:
-        """Each member's weight in the pool, by name, averaged over regimes by how much they prevailed out of fold.
+        """Each member's weight, by name, averaged over regimes by how much they prevailed out of fold.
 
-        All zero says that the base rate is the best forecast.
+        With a ``final_estimator`` it is the slope of the member's contribution to that estimator's answer. All zero
+        says that the base rate is the best forecast.
         """
+        if self.final_ is not None:
+            return dict(zip(self.evidence_.names, self.final_.weights.tolist()))
         share = np.average(self.evidence_.regimes, axis=0, weights=self.evidence_.weight)
         return dict(zip(self.evidence_.names, (share @ self.pool_.weights).tolist()))
 
@@ -213,97 +198,6 @@ class StackBase(MembersMixin):
         """The longest lookback among the members and the regime model."""
         model = getattr(self, "regime_model_", self.regimes)
         return max(super().lookback, int(getattr(model, "lookback", 0)))
-
-    def conformal_drift(self, coverage: float = 0.9, n_blocks: int = 5) -> pd.DataFrame:
-        """How well conformal sets of this stack would have kept their promise over time; see ``coverage_over_time``."""
-        table = self.evidence_
-        rows = slice(table.n_rows - len(self.conformal_scores_), None)
-        return conformal.coverage_over_time(
-            self.conformal_scores_, table.begin[rows], table.end[rows], coverage, n_blocks
-        )
-
-    def _scores_of(self, oof: OutOfFold) -> np.ndarray:
-        """Conformal scores of the rows that the stack itself predicted out of fold, in time order."""
-        table = self.evidence_
-        rows = oof.fold[table.rows] >= 0
-        score = conformal.class_scores if self._n_classes() else conformal.value_scores
-        return score(oof.output[table.rows[rows]], table.target[rows])
-
-    def _parts_of(self, X: Any, coverage: float) -> tuple[Answers, np.ndarray, dict[str, Any]]:
-        """What explanations of classes and of values have in common."""
-        if not 0.0 < coverage < 1.0:
-            raise invalid("coverage", f"{type(self).__name__}.explain", "a share in (0, 1)", coverage)
-        answers, regimes = self._ask(X)
-        output = self._join(answers, regimes, X)
-        contributions, base = self._shares(answers, regimes, X)
-        lost = np.zeros(len(output), bool) if answers.alive is None else ~answers.alive.all(axis=0)
-        common = {
-            "coverage": coverage,
-            "contributions": contributions,
-            "base": base,
-            "regime": regimes,
-            "members": tuple(self.members_),
-            "degraded": lost | bool(getattr(self, "failures_", {})),
-            "left_out": {**getattr(self, "failures_", {}), **answers.reasons},
-        }
-        return answers, output, common
-
-    # -- state -------------------------------------------------------------------------------------------------
-
-    def _params_spec(self) -> Spec:
-        params = self.get_params(deep=False)
-        spec = {name: params[name] for name in params if name not in _AS_CHILDREN}
-        return {
-            **spec,
-            "members": [name for name, _ in self.members if name in self.members_],
-            "folds": splitter_spec(self.folds),
-            "regimes": self.regimes is not None,
-            "final_estimator": self.final_estimator is not None,
-        }
-
-    @classmethod
-    def _from_params_spec(cls, spec: Spec, children: dict[str, Any]) -> Any:
-        members = [(name, children[name]) for name in spec["members"]]
-        regimes = children[_REGIMES] if spec["regimes"] else None
-        final = children[_FINAL] if spec["final_estimator"] else None
-        params = {**spec, "members": members, "folds": restore_splitter(spec["folds"])}
-        params |= {"regimes": regimes, "final_estimator": final}
-        return super()._from_params_spec(params, children)
-
-    def _fitted_state(self) -> tuple[Spec, Arrays, dict[str, State]]:
-        arrays = {**pool_arrays(self.pool_), **evidence_arrays(self.evidence_)}
-        arrays["conformal_scores"] = self.conformal_scores_
-        children = self._member_states()
-        if self.regime_model_ is not None:
-            arrays["regime_order"] = np.asarray(self.regime_order_, np.int64)
-            children[_REGIMES] = self.regime_model_.get_state()
-        if self.final_ is not None:
-            if not hasattr(self.final_.model, "get_state"):
-                raise InvalidState("The final_estimator is no predictor of this framework and cannot be stored.")
-            children[_FINAL] = self.final_.model.get_state()
-            arrays |= pool_arrays(self.final_.pool, "final")
-        return {"members": list(self.members_), "failures": dict(self.failures_)}, arrays, children
-
-    def _restore_fitted(self, spec: Spec, arrays: Arrays, children: dict[str, Any]) -> None:
-        self._restore_members(spec["members"], children)
-        n_classes, names = self._n_classes(), tuple(spec["members"])
-        self.failures_ = {str(name): str(reason) for name, reason in spec["failures"].items()}
-        self.evidence_ = read_evidence(arrays, names, n_classes)
-        self.conformal_scores_ = read_scores(arrays, self.evidence_.n_rows)
-        self.regime_model_ = children.get(_REGIMES)
-        n_regimes = self.evidence_.regimes.shape[1]
-        if self.regime_model_ is None and n_regimes != 1:
-            raise InvalidState(f"The stored {type(self).__name__} has weights for regimes, but no regime model.")
-        if self.regime_model_ is not None:
-            self.regime_order_ = arrays["regime_order"]
-            if sorted(self.regime_order_.tolist()) != list(range(n_regimes)):
-                raise InvalidState(f"The stored {type(self).__name__} numbers its regimes {self.regime_order_!r}.")
-        self.final_ = None
-        if self.final_estimator is not None:
-            final_pool = read_pool(arrays, 1, n_classes, prefix="final")
-            self.final_ = FinalEstimator(children[_FINAL], final_pool, self.evidence_.outputs.mean(axis=1))
-        pool = read_pool(arrays, len(names), n_classes, n_regimes, hard=self.selection == "specialist")
-        self.combination_ = self._combination(pool)
 
 
 def _matrix(X: Any) -> np.ndarray:

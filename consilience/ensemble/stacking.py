@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 
 from consilience.base import ClassifierPredictor, RegressorPredictor
-from consilience.ensemble import conformal
-from consilience.ensemble.abstention import check_threshold, positions
-from consilience.ensemble.explanation import Explanation
+from consilience.ensemble.abstention import check_threshold
+from consilience.ensemble.explaining import PositionsMixin
+from consilience.ensemble.fits import FitData, FittedMember
 from consilience.ensemble.members import NamedMembers, OnMember
 from consilience.ensemble.stack_base import StackBase
 from consilience.evaluation.out_of_fold import OutOfFold
 
 
-class StackingClassifier(StackBase, ClassifierPredictor):
+class StackingClassifier(PositionsMixin, StackBase, ClassifierPredictor):
     """Members joined by a meta-learner that was fitted on their out-of-fold predictions.
 
     The meta-learner is a log-linear pool: the base rate's log-odds plus a weighted sum of how far each
@@ -29,15 +29,16 @@ class StackingClassifier(StackBase, ClassifierPredictor):
     regimes : a regime model such as ``RegimeFeatures(n_components=3)``; the members then get weights per filtered
         regime, pulled towards their global weights as far as walking forward says.
     final_estimator : another meta-learner, fitted on the members' log-odds and the filtered regime probabilities; its
-        answer is calibrated, and pulled to the base rate as far as walking forward says. When a member is missing,
-            the pool answers.
+        answer is calibrated, and pulled to the base rate as far as walking forward says. It must predict each row from
+        that row alone. The pool answers rows in which a member is missing or to which it has no answer.
     passthrough : give it the columns of X too.
     selection : "weights", or "specialist": in every regime only the member that was best there out of fold speaks, or
         nobody where none beats the base rate; a regime of few rows keeps the member that is best overall.
     max_correlation : leave out members that repeat a better one out of fold more closely than this
         (``ensemble.diversity``).
     confidence_threshold : rows whose most probable class has less get no position (``positions``, ``explain``).
-    quorum : members that must be there, as a number or as a share; below it the stack refuses to answer.
+    quorum : of the configured members, how many must be there, as a number or as a share; below it the stack refuses
+        to answer, at ``fit`` and ever after. A redundant member is there while the one that it follows is.
     fit_budget, predict_budget : seconds that one member may take for its folds, for its refit, and for one
         prediction; a slower member is left out like one that fails. None waits. With a budget each member runs in a
         thread.
@@ -48,8 +49,10 @@ class StackingClassifier(StackBase, ClassifierPredictor):
     ----------
     out_of_fold_ : member name to OutOfFold. evidence_ : the same as one table.
     oof_ : the stack's own OutOfFold: in every fold the meta-learner knows the rows of earlier folds whose labels were
-        known when the fold began. The first fold has nothing to learn from and stays NaN.
+        known when the fold began, and with ``max_correlation`` the members that led by then. The first fold has
+        nothing to learn from and stays NaN.
     pool_ : the meta-learner. weights_ : member name to weight. members_ : member name to predictor fitted on all rows.
+    fitted_members_ : the same for another ensemble's ``fit(fitted=...)``.
     combination_ : the pools for all members and for any that remain. failures_ : why members were left out at ``fit``.
     redundant_ : members left out by ``max_correlation``, and the better member that each follows.
 
@@ -111,6 +114,7 @@ class StackingClassifier(StackBase, ClassifierPredictor):
         validation: Any = None,
         label_end: Any = None,
         out_of_fold: Mapping[str, OutOfFold] | None = None,
+        fitted: Mapping[str, FittedMember] | None = None,
         on_member: OnMember | None = None,
     ) -> "StackingClassifier":
         """Fit the meta-learner on out-of-fold predictions and every member on all rows.
@@ -121,22 +125,20 @@ class StackingClassifier(StackBase, ClassifierPredictor):
         label_end : (n,) when each label becomes known; not needed where ``folds`` has a ``label_horizon``.
         validation : (X, y) for members that stop early; by default a purged tail of X.
         out_of_fold : member name to an OutOfFold made before with the same folds; such a member's folds are not fitted
-            again, so adding or removing a member costs nothing for the others.
+            again.
+        fitted : member name to what another ensemble's ``fitted_members_`` holds for it. With both, adding or removing
+            a member fits nobody else again; a member with other parameters, or from other rows, is refused.
         on_member : called as (name, step, n_steps, seconds) after each member's refit.
+
+        Raises
+        ------
+        InvalidInput : a parameter that cannot be used. QuorumNotMet : too few members could be fitted.
         """
         check_threshold(self.confidence_threshold, type(self).__name__)
         values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         codes = self._read_labels(labels)
-        self._fit_stack(
-            X if isinstance(X, pd.DataFrame) else values,
-            labels,
-            codes,
-            sample_weight=sample_weight,
-            validation=validation,
-            label_end=label_end,
-            given=out_of_fold,
-            on_member=on_member,
-        )
+        X, made = X if isinstance(X, pd.DataFrame) else values, (out_of_fold or {}, fitted or {})
+        self._fit_stack(FitData(X, labels, codes, sample_weight, validation, label_end, None, *made, on_member))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -146,40 +148,14 @@ class StackingClassifier(StackBase, ClassifierPredictor):
         ------
         QuorumNotMet : too few members answered. A ``DegradedWarning`` tells when some did not.
         """
-        answers, regimes = self._ask(X)
-        return self._join(answers, regimes, X)
+        return self._join(X)
 
     def predict_newest_proba(self, X: Any, n: int = 1) -> np.ndarray:
         """Probabilities (n, n_classes) of the last n rows of one asset, as ``predict_proba(X)[-n:]`` but faster.
 
         X : rows of one asset, with ``lookback`` rows before the last n; each member gets only as many as it needs.
         """
-        answers, regimes = self._ask(X, n)
-        return self._join(answers, regimes, X)
-
-    def positions(self, X: Any) -> np.ndarray:
-        """+1, 0 or −1 per row, (n,): 0 where the confidence is below ``confidence_threshold``."""
-        return positions(self.predict_proba(X), self.confidence_threshold)
-
-    def explain(self, X: Any, *, coverage: float = 0.9) -> Explanation:
-        """The prediction of each row with every member's contribution on the log-odds scale; see ``Explanation``.
-
-        Parameters
-        ----------
-        coverage : share of rows whose conformal set holds the true class, if the future is exchangeable with the past.
-        """
-        answers, proba, common = self._parts_of(X, coverage)
-        own = answers.outputs.argmax(axis=2) == proba.argmax(axis=1)
-        present = np.ones(own.shape, bool) if answers.alive is None else answers.alive
-        return Explanation(
-            prediction=self.classes_[proba.argmax(axis=1)],
-            proba=proba,
-            confidence=proba.max(axis=1),
-            position=positions(proba, self.confidence_threshold),
-            conformal=conformal.class_sets(proba, self.conformal_scores_, coverage),
-            agreement=(own & present).sum(axis=0) / present.sum(axis=0),
-            **common,
-        )
+        return self._join(X, n)
 
 
 class StackingRegressor(StackBase, RegressorPredictor):
@@ -227,41 +203,19 @@ class StackingRegressor(StackBase, RegressorPredictor):
         validation: Any = None,
         label_end: Any = None,
         out_of_fold: Mapping[str, OutOfFold] | None = None,
+        fitted: Mapping[str, FittedMember] | None = None,
         on_member: OnMember | None = None,
     ) -> "StackingRegressor":
         """As ``StackingClassifier.fit``, with y (n,) values."""
         matrix, values, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
-        self._fit_stack(
-            X if isinstance(X, pd.DataFrame) else matrix,
-            values,
-            values,
-            sample_weight=sample_weight,
-            validation=validation,
-            label_end=label_end,
-            given=out_of_fold,
-            on_member=on_member,
-        )
+        X, made = X if isinstance(X, pd.DataFrame) else matrix, (out_of_fold or {}, fitted or {})
+        self._fit_stack(FitData(X, values, values, sample_weight, validation, label_end, None, *made, on_member))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Values (n,); raises and warns as ``StackingClassifier.predict_proba`` does."""
-        answers, regimes = self._ask(X)
-        return self._join(answers, regimes, X)
+        return self._join(X)
 
     def predict_newest(self, X: Any, n: int = 1) -> np.ndarray:
         """Values (n,) of the last n rows of one asset; see ``StackingClassifier.predict_newest_proba``."""
-        answers, regimes = self._ask(X, n)
-        return self._join(answers, regimes, X)
-
-    def explain(self, X: Any, *, coverage: float = 0.9) -> Explanation:
-        """The prediction of each row with every member's contribution and a conformal interval; see ``Explanation``."""
-        _, values, common = self._parts_of(X, coverage)
-        return Explanation(
-            prediction=values,
-            proba=None,
-            confidence=None,
-            position=None,
-            conformal=conformal.value_intervals(values, self.conformal_scores_, coverage),
-            agreement=None,
-            **common,
-        )
+        return self._join(X, n)

@@ -5,6 +5,7 @@ import numpy as np
 from consilience.base import Arrays, InvalidState
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.pool import LinearPool, LogOddsPool, Pool
+from consilience.evaluation.out_of_fold import OutOfFold
 
 _INTEGERS = ("rows", "fold", "begin", "end")
 
@@ -70,6 +71,33 @@ def read_evidence(arrays: Arrays, names: tuple[str, ...], n_classes: int) -> Evi
     if n_classes and ((outputs < 0).any() or (outputs > 1).any()):
         raise InvalidState("The stored out-of-fold table has probabilities outside [0, 1].")
     return Evidence(names, outputs, target, weight=weight, prior=prior, regimes=regimes, **parts)
+
+
+def own_arrays(table: Evidence, own: OutOfFold) -> Arrays:
+    """What the ensemble itself said about the table's rows, NaN where nothing, and its members' seconds per fold."""
+    return {"own_output": own.output[table.rows], "own_seconds": np.stack([own.fit_seconds, own.predict_seconds])}
+
+
+def read_own(arrays: Arrays, table: Evidence) -> tuple[dict[int, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """By fold, what the ensemble said, and the seconds again.
+
+    Raises
+    ------
+    InvalidState : shapes that do not fit the table, a fold of which only a part was said.
+    """
+    output, seconds = arrays.get("own_output"), arrays.get("own_seconds")
+    if output is None or output.shape != table.outputs.shape[1:] or output.dtype.kind != "f" or np.isinf(output).any():
+        raise InvalidState("The stored own predictions of an ensemble must fit its out-of-fold table.")
+    if seconds is None or seconds.ndim != 2 or len(seconds) != 2 or seconds.dtype.kind != "f":
+        raise InvalidState("The stored seconds of an ensemble must be two rows of numbers.")
+    said = {}
+    for fold in np.unique(table.fold).tolist():
+        part = output[table.fold == fold]
+        if np.isfinite(part).all():
+            said[fold] = part
+        elif not np.isnan(part).all():
+            raise InvalidState(f"The stored own predictions of an ensemble cover a part of fold {fold} only.")
+    return said, (seconds[0], seconds[1])
 
 
 def read_array(arrays: Arrays, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:

@@ -1,11 +1,13 @@
 """Searching a vote's weights on an out-of-fold table, pulled towards equal weights as far as walking forward says."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.shrinkage import blocks, overlap
+from consilience.ensemble.vote_pools import VotePool
 from consilience.ensemble.weights import (
     FLOOR,
     base_rate_loss,
@@ -20,14 +22,49 @@ from consilience.ensemble.weights import (
     squared_loss_of,
 )
 
+MakeVote = Callable[[np.ndarray], VotePool]
 SEARCHES = ("performance", "simplex", "greedy")
 STRENGTHS = np.array([1.0, 0.75, 0.5, 0.25, 0.0])
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search repeated before each block of the out-of-fold rows.
+
+    Attributes
+    ----------
+    starts : (n_blocks,) int64 time of each block's first row.
+    weights : (n_blocks, n_members) found in the rows known before the block; NaN where too little was known.
+    losses : (n, n_strengths) of each row with those weights pulled by STRENGTHS towards equal; NaN likewise.
+    """
+
+    starts: np.ndarray
+    weights: np.ndarray
+    losses: np.ndarray
 
 
 def searched_weights(table: Evidence, method: str) -> np.ndarray:
     """Weights (n_members,) summing to 1; ``method`` is one of SEARCHES."""
     found = best_weights(table, np.arange(table.n_rows), method)
     return shrink_to_equal(found, strength_of(table, method))
+
+
+def fit_vote(table: Evidence, method: str, make: MakeVote) -> VotePool:
+    """The vote with searched weights; ``make`` turns weights into a vote."""
+    return make(searched_weights(table, method))
+
+
+def said_by_votes(table: Evidence, method: str, make: MakeVote) -> dict[int, np.ndarray]:
+    """By fold, what the vote of its time said: weights and strength from what was known when the fold began."""
+    searched, said = search_forward(table, method), {}
+    for fold in np.unique(table.fold).tolist():
+        inside = table.fold == fold
+        start = int(table.begin[inside].min())
+        found = searched.weights[np.searchsorted(searched.starts, start)]
+        if np.isfinite(found).all():
+            weights = shrink_to_equal(found, strength(table, searched.losses, start))
+            said[fold] = make(weights).combine(table.outputs[:, inside])
+    return said
 
 
 def best_weights(table: Evidence, rows: np.ndarray, method: str) -> np.ndarray:
@@ -56,22 +93,35 @@ def best_weights(table: Evidence, rows: np.ndarray, method: str) -> np.ndarray:
     return searches[method]()
 
 
-def strength_of(table: Evidence, method: str) -> float:
-    """How far to go towards equal weights, in [0, 1]: the mean over STRENGTHS by their walk-forward losses.
-
-    Half of the prior is on equal weights; a strength gains by predicting rows that its weights were not fitted on.
-    """
+def search_forward(table: Evidence, method: str) -> Searched:
+    """Search before each block and score what was found on that block."""
     block, starts = blocks(table)
-    total = np.zeros(len(STRENGTHS))
-    scored = 0.0
+    weights = np.full((len(starts), len(table.names)), np.nan)
+    losses = np.full((table.n_rows, len(STRENGTHS)), np.nan)
     for number, start in enumerate(starts.tolist()):
         known = np.flatnonzero(table.known_before(start))
         if number == 0 or len(known) < 2 * len(table.names) + 10:
             continue
-        best, rows = best_weights(table, known, method), np.flatnonzero(block == number)
-        tried = np.stack([shrink_to_equal(best, strength) for strength in STRENGTHS])
-        total += _losses(table, rows, tried) @ table.weight[rows]
-        scored += float(table.weight[rows].sum())
+        weights[number], rows = best_weights(table, known, method), np.flatnonzero(block == number)
+        tried = np.stack([shrink_to_equal(weights[number], strength) for strength in STRENGTHS])
+        losses[rows] = _losses(table, rows, tried).T
+    return Searched(starts, weights, losses)
+
+
+def strength_of(table: Evidence, method: str) -> float:
+    """How far to go towards equal weights, in [0, 1], judged by all blocks; see ``strength``."""
+    return strength(table, search_forward(table, method).losses)
+
+
+def strength(table: Evidence, losses: np.ndarray, before: int | None = None) -> float:
+    """The mean over STRENGTHS by their walk-forward losses (n, n_strengths), of the labels known before a time.
+
+    Half of the prior is on equal weights; a strength gains by predicting rows that its weights were not fitted on.
+    """
+    rows = np.isfinite(losses).all(axis=1)
+    if before is not None:
+        rows &= table.known_before(before)
+    total, scored = table.weight[rows] @ losses[rows], float(table.weight[rows].sum())
     if table.outputs.ndim == 2 and scored > 0:
         total = total / max(2.0 * total.min() / scored, 1e-300)
     prior = np.full(len(STRENGTHS), 0.5 / (len(STRENGTHS) - 1))

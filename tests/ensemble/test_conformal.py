@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from consilience.base import InvalidInput
 from consilience.ensemble.conformal import (
     class_scores,
     class_sets,
@@ -22,7 +23,7 @@ def test_coverage_on_exchangeable_classes(coverage):
         wrong = np.exp(2.5 * odds)
         proba = wrong / wrong.sum(axis=1, keepdims=True)
         scores = class_scores(proba[:1000], codes[:1000])
-        sets = class_sets(proba[1000:], scores, coverage)
+        sets = class_sets(proba[1000:], threshold(scores, coverage))
         hits.append(sets[np.arange(2000), codes[1000:]].mean())
     assert abs(np.mean(hits) - coverage) < 0.015
 
@@ -33,14 +34,14 @@ def test_coverage_on_exchangeable_values(coverage):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         values, target = rng.standard_normal((2, 3000)) + rng.standard_normal(3000)
-        ends = value_intervals(values[1000:], value_scores(values[:1000], target[:1000]), coverage)
+        ends = value_intervals(values[1000:], threshold(value_scores(values[:1000], target[:1000]), coverage))
         hits.append(((ends[:, 0] <= target[1000:]) & (target[1000:] <= ends[:, 1])).mean())
     assert abs(np.mean(hits) - coverage) < 0.015
 
 
 def test_few_scores_exclude_nothing():
     assert threshold(np.array([0.1, 0.2]), 0.9) == np.inf
-    assert class_sets(np.array([[0.99, 0.01]]), np.array([0.1]), 0.9).all()
+    assert class_sets(np.array([[0.99, 0.01]]), threshold(np.array([0.1]), 0.9)).all()
 
 
 def test_threshold_is_the_rank_of_the_definition():
@@ -62,3 +63,17 @@ def test_only_known_labels_set_the_threshold():
     scores, time = np.linspace(0, 1, 100), np.arange(100)
     late = coverage_over_time(scores, time, time + 90, 0.9, 10)
     assert len(late) == 0 or (late["start"] > 90).all()
+
+
+def test_more_blocks_than_rows_are_no_error():
+    scores, time = np.linspace(0, 1, 4), np.arange(4)
+    report = coverage_over_time(scores, time, time, 0.5, 10)
+    assert len(report) <= 3 and (report["rows"] == 1).all()
+    assert len(coverage_over_time(scores[:0], time[:0], time[:0])) == 0
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("n_blocks", 1), ("n_blocks", 2.5), ("coverage", 1.0)])
+def test_reports_that_mean_nothing(parameter, value):
+    time = np.arange(9)
+    with pytest.raises(InvalidInput, match=f"'{parameter}' parameter of coverage_over_time"):
+        coverage_over_time(time / 9, time, time, **{parameter: value})

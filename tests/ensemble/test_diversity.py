@@ -79,8 +79,39 @@ def test_values_too():
 
 def test_wrong_limits_are_named():
     X, y = market(300)
-    for limit in (0.0, 1.5, True):
+    for limit in (0.0, 1.5, True, "x"):
         with pytest.raises(InvalidInput, match="max_correlation"):
             StackingClassifier(MEMBERS, FOLDS, max_correlation=limit).fit(X, y)
     with pytest.raises(InvalidInput, match="max_correlation"):
         VotingClassifier(MEMBERS, max_correlation=0.9).fit(X, y)
+
+
+class Planted(LogisticClassifier):
+    """Says whether f0 is positive; loud enough to lead in the last fold only, where its twin is spoilt."""
+
+    def __init__(self, spoilt_from=None):
+        super().__init__()
+        self.spoilt_from = spoilt_from
+
+    def predict_proba(self, X):
+        sure = np.where(X["f0"] > 0, 0.8, 0.2)
+        if self.spoilt_from is not None:
+            sure = np.where(X.index >= self.spoilt_from, 0.5 + 0.98 * (sure - 0.5), 0.5 + 1.01 * (sure - 0.5))
+        return np.stack([1.0 - sure, sure], axis=1)
+
+
+@pytest.mark.parametrize("make", [StackingClassifier, vote])
+def test_what_an_ensemble_said_in_a_fold_does_not_hang_on_who_leads_later(make):
+    """Labels from the fold on are turned: that changes the leader on all rows, and must not change what was said."""
+    X, y = market(400)
+    members = [("sure", Planted()), ("shy", Planted(X.index[0])), ("other", LogisticClassifier(C=1e-3))]
+    first = make(members, FOLDS, max_correlation=0.95).fit(X, y)
+    fold = first.out_of_fold_[next(iter(first.members_))].fold
+    start = int((fold == 2).argmax())
+    flipped = y.copy()
+    flipped[start - 1 :] = (X["f0"].to_numpy()[start - 1 :] < 0).astype(int)
+    other = make(members, FOLDS, max_correlation=0.95).fit(X, flipped)
+    assert set(first.redundant_) != set(other.redundant_), "the leak must be there to be found"
+    rows = fold == 2
+    assert np.isfinite(first.oof_.proba[rows]).all()
+    np.testing.assert_allclose(other.oof_.proba[rows], first.oof_.proba[rows], atol=1e-9)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from consilience.base import InvalidState, restore
+from consilience.base import InvalidInput, InvalidState, restore
 from consilience.boosting import LogisticClassifier, RidgeRegressor
 from consilience.ensemble import DegradedWarning, StackingClassifier, StackingRegressor
 from consilience.ensemble.final_estimator import fit_final, meta_features
 from consilience.evaluation import PurgedWalkForward
-from consilience.kernels import RegimeFeatures
+from consilience.kernels import HMMClassifier, RegimeFeatures
 from tests.contracts.predictor import check_predictor, market
+from tests.ensemble.breaking import Broken
 from tests.ensemble.tables import log_loss, table
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
@@ -76,19 +77,107 @@ def test_explanation_sums_and_passes_columns_through():
     assert model.final_.model.n_features_in_ == 2 + X.shape[1]
 
 
-def test_a_missing_member_is_answered_by_the_pool():
+def test_rows_in_which_a_member_is_missing_are_answered_by_the_pool_and_no_others():
     X, y = market(400)
     model = stack().fit(X, y)
-
-    class Gone:
-        def predict_proba(self, X):
-            raise RuntimeError("gone")
-
-    model.members_["stiff"] = Gone()
+    whole = model.predict_proba(X)
+    members = model.members_
+    model.members_ = {**members, "stiff": Broken(members["stiff"], "some nan")}
     with pytest.warns(DegradedWarning):
         proba = model.predict_proba(X)
+    with pytest.warns(DegradedWarning):
+        said = model.explain(X)
+    lost = np.arange(400) % 3 == 0
+    np.testing.assert_array_equal(proba[~lost], whole[~lost])
     pool = model.combination_.pool_for((1,))
-    np.testing.assert_allclose(proba, pool.combine(model.members_["free"].predict_proba(X)[None]))
+    np.testing.assert_allclose(proba[lost], pool.combine(members["free"].predict_proba(X)[None])[lost])
+    np.testing.assert_array_equal(said.degraded, lost)
+    np.testing.assert_array_equal(said.proba, proba)
+    odds = np.log(proba[:, 1] / proba[:, 0])
+    np.testing.assert_allclose(said.base[:, 0] + said.contributions[:, :, 0].sum(axis=0), odds, atol=1e-9)
+
+
+class NotAnyMore(LogisticClassifier):
+    """Refuses inputs once it is told to."""
+
+    def predict_proba(self, X):
+        if getattr(self, "broken_", False):
+            raise RuntimeError("gone")
+        return super().predict_proba(X)
+
+
+def test_a_final_estimator_that_breaks_is_replaced_by_the_pool():
+    X, y = market(400)
+    model = StackingClassifier(MEMBERS, FOLDS, final_estimator=NotAnyMore()).fit(X, y)
+    model.final_.model.broken_ = True
+    with pytest.warns(DegradedWarning, match="final_estimator"):
+        said = model.explain(X)
+    outputs = np.stack([member.predict_proba(X) for member in model.members_.values()])
+    np.testing.assert_allclose(said.proba, model.pool_.combine(outputs))
+    assert said.degraded.all() and "final_estimator" in said.left_out
+
+
+class Forgiving(LogisticClassifier):
+    """Tolerates missing numbers."""
+
+    def fit(self, X, y, **options):
+        return super().fit(np.nan_to_num(np.asarray(X)), y, **options)
+
+    def predict_proba(self, X):
+        return super().predict_proba(np.nan_to_num(np.asarray(X)))
+
+
+@pytest.mark.parametrize("options", [{"passthrough": True, "final_estimator": LogisticClassifier()}, {}])
+def test_a_missing_number_costs_its_own_row_only(options):
+    """Members that tolerate NaN, next to a regime model or a final estimator that does not: flagged, and causal."""
+    X, y = market(400)
+    members = [("a", Forgiving()), ("b", Forgiving(C=1e-3))]
+    model = StackingClassifier(members, FOLDS, regimes=RegimeFeatures(2, random_state=0), **options).fit(X, y)
+    whole = model.predict_proba(X)
+    holed = X.copy()
+    holed.iloc[300, 3] = np.nan
+    with pytest.warns(DegradedWarning):
+        said = model.explain(holed)
+    np.testing.assert_allclose(said.proba[:300], whole[:300], atol=1e-9)
+    assert said.degraded[300] and not said.degraded[:300].any() and not said.degraded[301:].any()
+    assert np.isfinite(said.proba).all() and np.isnan(said.regime[300]).all()
+    with pytest.warns(DegradedWarning):
+        one = model.predict_newest_proba(holed.iloc[:301], 1)
+    np.testing.assert_allclose(one, said.proba[300:301], atol=1e-9)
+    outputs = np.stack([member.predict_proba(holed) for member in model.members_.values()])[:, 300:301]
+    pool = model.combination_.pool_for((0, 1), regimes=False)
+    assert len(pool.weights) == 1, "weights that know no regimes"
+    np.testing.assert_allclose(said.proba[300:301], pool.combine(outputs), atol=1e-9)
+
+
+def test_weights_are_those_of_what_answers():
+    X, y = market(600)
+    model = StackingClassifier(MEMBERS, FOLDS, final_estimator=LogisticRegression()).fit(X, y)
+    expected = model.final_.pool.weights[0, 0] * model.final_.model.coef_[0]
+    np.testing.assert_allclose(list(model.weights_.values()), expected, rtol=1e-6)
+    assert not np.allclose(expected, model.pool_.weights[0], rtol=0.01), "the pool's are others"
+    own = stack().fit(X, y)
+    assert restore(own.get_state()).weights_ == own.weights_
+
+
+def test_a_final_estimator_that_looks_back_is_refused():
+    X, y = market(300)
+    lagging = HMMClassifier(2, window=5, random_state=0)
+
+    class Lagging(LogisticClassifier):
+        lookback = 3
+
+    for final in (Lagging(), lagging):
+        with pytest.raises(InvalidInput, match="'final_estimator' parameter of"):
+            StackingClassifier(MEMBERS, FOLDS, final_estimator=final).fit(X, y)
+
+
+def test_one_fold_is_too_few_for_a_final_estimator():
+    X, y = market(300)
+    with pytest.raises(InvalidInput, match="'folds' parameter of a stack with a final_estimator"):
+        StackingClassifier(
+            MEMBERS, PurgedWalkForward(n_splits=1, label_horizon=1), final_estimator=LogisticClassifier()
+        ).fit(X, y)
 
 
 def test_damaged_or_foreign_final_estimators_are_refused():

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from consilience.base import CATALOG, InvalidInput, InvalidState, State, predictor_class, restore
 from consilience.boosting import LightGBMClassifier, LightGBMRegressor, LogisticClassifier
 from consilience.ensemble import FusionClassifier, FusionRegressor
 from consilience.evaluation import PurgedKFold, PurgedWalkForward, out_of_fold
-from tests.contracts.predictor import check_causal, market
+from tests.contracts.predictor import check_causal, check_predictor, market
 from tests.ensemble.encoders import TurningEncoder, motif_market
 from tests.ensemble.tables import log_loss
 
@@ -175,6 +176,78 @@ def test_embeddings_are_shared_between_fusions():
     np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
     with pytest.raises(InvalidInput, match="other rows or folds"):
         classifier().fit(X.iloc[:500], y[:500], embedded=first.embedded_)
+    with pytest.raises(InvalidInput, match=r"'embedded' parameter of FusionClassifier .* Did you mean 'net'"):
+        classifier().fit(X, y, embedded={"nett": first.embedded_["net"]})
+
+
+class Lagged(LogisticClassifier):
+    """A booster that reads the row before, too."""
+
+    lookback = 1
+
+    def _both(self, X):
+        values = np.asarray(X, float)
+        return np.hstack([values, np.vstack([values[:1], values[:-1]])])
+
+    def fit(self, X, y, **options):
+        return super().fit(self._both(X), y, **options)
+
+    def predict_proba(self, X):
+        return super().predict_proba(self._both(X))
+
+
+def test_a_booster_that_looks_back_needs_fused_rows_which_need_the_encoders_rows():
+    X, y = motif_market(400)
+    model = classifier(Lagged()).fit(X, y)
+    assert model.lookback == 3 == classifier(Lagged()).lookback
+    whole = model.predict_proba(X)
+    np.testing.assert_allclose(model.predict_proba(X.iloc[-6:])[-3:], whole[-3:], atol=1e-9)
+    assert not np.allclose(model.predict_proba(X.iloc[-3:])[-1:], whole[-1:], atol=1e-9), "fewer rows must not do"
+
+
+def test_folds_that_share_no_training_rows_cannot_be_aligned():
+    X, y = motif_market(400)
+    rolling = PurgedWalkForward(n_splits=3, label_horizon=1, max_train_size=60)
+    with pytest.raises(InvalidInput, match=r"'folds' parameter of a fusion .* align=False"):
+        classifier().set_params(folds=rolling).fit(X, y)
+    model = classifier(align=False).set_params(folds=rolling).fit(X, y)
+    assert np.isnan(model.embedded_["net"].likeness[:-1]).all()
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def fusions(fusion):
+    return FusionClassifier(
+        [("net", TurningEncoder())], LogisticClassifier(), PurgedKFold(3, label_horizon=1), fusion=fusion
+    )
+
+
+@pytest.mark.parametrize("assets", [1, 2])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_contract(fusion, assets, monkeypatch):
+    if assets == 2:
+        monkeypatch.setattr(TurningEncoder, "_lagged", lambda self, X: np.tile(np.asarray(X, float), self.window))
+    monkeypatch.setitem(CATALOG, "TurningEncoder", "tests.ensemble.encoders")
+    check_predictor(fusions(fusion), assets=assets)
+
+
+FAILS = {
+    "check_sample_weight_equivalence_on_dense_data": "repeated rows move the folds' boundaries",
+    "check_methods_sample_order_invariance": "a row's embedding depends on the rows before it",
+    "check_methods_subset_invariance": "a row's embedding depends on the rows before it",
+}
+
+
+@parametrize_with_checks([fusions("concatenate"), fusions("gated")], expected_failed_checks=lambda estimator: FAILS)
+def test_sklearn(estimator, check):
+    check(estimator)
+
+
+def test_weights_reach_encoders_and_booster():
+    X, y = motif_market(600)
+    odd = np.arange(600) % 2 == 1
+    flipped = np.where(odd, 1 - y, y)
+    model = classifier(LogisticClassifier()).fit(X, flipped, sample_weight=np.where(odd, 1e-9, 1.0))
+    assert model.score(X.iloc[~odd], y[~odd]) > 0.55
 
 
 def test_parameters_of_the_parts_are_reachable():

@@ -87,10 +87,12 @@ def test_window_counts_after_the_minimum_of_trades(metric):
 
 
 def test_report_by_hand():
-    weights = OnlineWeights(["a", "b"], n_regimes=2, periods_per_year=4.0)
+    weights = OnlineWeights(["a", "b"], method="window", n_regimes=2, periods_per_year=4.0)
     profits = [1.0, -0.5, 2.0]
     for profit in profits:
-        weights.update("b", 1, profit, agreed=profit > 0)
+        sure_a = 0.9 if profit > 0 else 0.1
+        weights.combine(np.array([[1 - sure_a, sure_a], [0.4, 0.6]]), 1)
+        weights.update("b", 1, profit, outcome=1)
     row = weights.report().loc[(1, "b")]
     assert row["trades"] == 3 and row["win_rate"] == pytest.approx(2 / 3) == row["agreement"]
     assert row["mean_profit"] == pytest.approx(np.mean(profits))
@@ -158,3 +160,108 @@ def test_misspelt_members_and_regimes():
         weights.update("trend", 1, 1.0)
     with pytest.raises(InvalidInput, match="'outcome'"):
         weights.observe(np.full((2, 2), 0.5), 2)
+
+
+@pytest.mark.parametrize("method", ["fixed_share", "exponential", "window"])
+def test_members_that_report_one_by_one_are_as_good_as_one_observation(method):
+    proba, codes = changing(60)
+    whole, single = (OnlineWeights(["a", "b"], method=method, min_trades=5) for _ in range(2))
+    for row, code in enumerate(codes):
+        whole.observe(proba[:, row], int(code))
+        single.combine(proba[:, row])
+        for name in ("b", "a"):
+            single.update(name, outcome=int(code))
+    np.testing.assert_allclose(single.array(), whole.array(), atol=1e-12)
+    assert single.report().equals(whole.report())
+    if method != "window":
+        assert abs(whole.array()[0] - 0.5) > 0.2, "they must have learnt something"
+        assert single.regret() == pytest.approx(whole.regret())
+
+
+def test_an_outcome_alone_moves_the_weight_of_its_member():
+    weights = OnlineWeights(["a", "b"], method="exponential")
+    weights.combine(np.array([[0.2, 0.8], [0.5, 0.5]]))
+    weights.update("a", outcome=1)
+    assert weights.weights()["a"] > 0.55
+    weights.combine(np.array([[0.2, 0.8], [0.5, 0.5]]))
+    weights.update("a", outcome=1, proba=np.array([0.9, 0.1]))
+    assert weights.weights()["a"] < 0.3
+
+
+def test_what_a_method_cannot_learn_from_is_refused():
+    weights = OnlineWeights(["a", "b"])
+    before = weights.get_state().digest()
+    for call, word in (
+        (lambda: weights.update("a", 0, 1.0), "'outcome'"),
+        (lambda: weights.update("a"), "'outcome'"),
+        (lambda: weights.update("a", outcome=1), "'proba'"),
+        (lambda: weights.update("a", outcome=1, proba=np.array([0.5, 0.5])), "'outcome'"),
+    ):
+        with pytest.raises(InvalidInput, match=word):
+            call()
+    assert weights.get_state().digest() == before
+    weights.combine(np.array([[0.2, 0.8], [0.5, 0.5]]))
+    weights.update("a", outcome=1)
+    with pytest.raises(InvalidInput, match="reported once"):
+        weights.update("a", outcome=1)
+
+
+SAID = np.array([[0.3, 0.7], [0.6, 0.4]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"outcome": 0.5}, "outcome"),
+        ({"outcome": True}, "outcome"),
+        ({"outcome": 2}, "outcome"),
+        ({"outcome": 1, "profit": 1.0}, "profit"),
+        ({"outcome": 1, "profit": [1.0, np.nan]}, "profit"),
+        ({"outcome": 1, "profit": [1.0]}, "profit"),
+        ({"outcome": 1, "alive": [True]}, "alive"),
+        ({"outcome": 1, "alive": [0.2, 0.1]}, "alive"),
+        ({"outcome": 1, "regime": 0.5}, "regime"),
+        ({"outcome": 1, "proba": SAID * 2}, "proba"),
+        ({"outcome": 1, "proba": SAID[:, :1]}, "proba"),
+        ({"outcome": 1, "proba": SAID * np.nan}, "proba"),
+    ],
+)
+def test_what_cannot_be_observed_leaves_nothing_behind(arguments, word):
+    weights = ready()
+    before = weights.get_state().digest()
+    with pytest.raises(InvalidInput, match=f"'{word}' parameter of OnlineWeights"):
+        weights.observe(**{"proba": SAID, **arguments})
+    assert weights.get_state().digest() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda p, c, b, e: (p[:1], c, b, e), "proba"),
+        (lambda p, c, b, e: (p, c[:-1], b, e), "codes"),
+        (lambda p, c, b, e: (p, c * 0.5, b, e), "codes"),
+        (lambda p, c, b, e: (p, c + 1, b, e), "outcome"),
+        (lambda p, c, b, e: (p, c, b[::-1], e), "begin"),
+        (lambda p, c, b, e: (p, c, b, e - 10), "end"),
+        (lambda p, c, b, e: (p * np.nan, c, b, e), "proba"),
+    ],
+)
+def test_histories_that_do_not_fit_are_refused(change, word):
+    proba, codes = changing(40)
+    weights, time = ready(), np.arange(40)
+    before = weights.get_state().digest()
+    with pytest.raises(InvalidInput, match=f"'{word}' parameter of OnlineWeights"):
+        weights.run(*change(proba, codes, time, time + 2))
+    assert weights.get_state().digest() == before
+
+
+def test_a_history_with_absent_members():
+    proba, codes = changing(300)
+    alive = np.ones((2, 300), bool)
+    alive[0, 100:200] = False
+    time = np.arange(300)
+    gone = np.where(alive[:, :, None], proba, np.nan)
+    weights = OnlineWeights(["a", "b"])
+    said = weights.run(gone, codes, time, time, alive=alive)
+    np.testing.assert_allclose(said[100:200], proba[1, 100:200], atol=1e-12)
+    assert np.isfinite(said).all() and weights.report().loc[(0, "a"), "trades"] == 199
