@@ -1,5 +1,7 @@
 """Training and prediction compiled by TensorFlow: a chunk of steps is one graph, XLA-compiled where there is no GPU."""
 
+import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -48,29 +50,48 @@ class Trainer(InPlaceTrainer):
 
 
 class Forward:
-    """As the JAX program: weights are arguments of one compiled function, shared by every fold."""
+    """As the JAX program: the weights are one argument of one compiled function per batch size, shared by every fold.
+
+    A call of a small network is mostly TensorFlow's own work, which grows with the number of arguments and with what it
+    has to find out about them: hence one vector of all weights, and functions whose shapes are settled.
+    """
 
     def __init__(self, model: Any) -> None:
-        streams = [np.asarray(v) for v in model.non_trainable_variables]
-
-        def call(embed: bool) -> Any:
-            def run(weights: Any, x: Any, lengths: Any) -> Any:
-                (out, representation), _ = model.stateless_call(weights, streams, [x, lengths], training=False)
-                return representation if embed else out
-
-            return tf.function(run, jit_compile=not accelerated())
-
-        self._call, self._embed = call(False), call(True)
+        self._model = model
+        self._streams = [np.asarray(v) for v in model.non_trainable_variables]
+        self._shapes = [tuple(v.shape) for v in model.trainable_variables]
+        self._compiled: dict[tuple[bool, tuple[int, ...]], Any] = {}
+        self._whole: dict[int, Any] = {}  # the lengths of so many whole windows, by far the most frequent
+        self._lock = threading.Lock()
 
     def place(self, weights: list[np.ndarray]) -> Any:
-        return [tf.constant(a) for a in weights]
+        return tf.constant(np.concatenate([np.asarray(a, np.float32).ravel() for a in weights]))
 
     def __call__(self, weights: Any, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._call(_placed(weights), tf.constant(x), tf.constant(lengths)).numpy()
+        return self._run(weights, x, lengths, False)
 
     def embed(self, weights: Any, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._embed(_placed(weights), tf.constant(x), tf.constant(lengths)).numpy()
+        return self._run(weights, x, lengths, True)
 
+    def _run(self, weights: Any, x: np.ndarray, lengths: np.ndarray, embed: bool) -> np.ndarray:
+        function = self._compiled.get((embed, x.shape))
+        if function is None:
+            with self._lock:
+                function = self._compiled.get((embed, x.shape)) or self._compile(embed, x.shape)
+        whole = self._whole.get(len(x)) if lengths.min() == x.shape[1] else None
+        return function([weights, tf.constant(x), tf.constant(lengths) if whole is None else whole]).numpy()
 
-def _placed(weights: Any) -> Any:
-    return [tf.constant(a) for a in weights] if isinstance(weights[0], np.ndarray) else weights
+    def _compile(self, embed: bool, shape: tuple[int, ...]) -> Any:
+        def run(packed: Any, x: Any, lengths: Any) -> Any:
+            sizes = [math.prod(own) for own in self._shapes]
+            weights = [tf.reshape(part, own) for part, own in zip(tf.split(packed, sizes), self._shapes)]
+            (out, representation), _ = self._model.stateless_call(weights, self._streams, [x, lengths], training=False)
+            return representation if embed else out
+
+        n_weights = sum(math.prod(own) for own in self._shapes)
+        signature = [tf.TensorSpec((n_weights,)), tf.TensorSpec(shape), tf.TensorSpec(shape[:1], tf.int32)]
+        function = tf.function(run, input_signature=signature, jit_compile=not accelerated()).get_concrete_function()
+        inner = getattr(getattr(function, "inference_fn", None), "call_preflattened", None)  # without checks of types
+        self._whole[shape[0]] = tf.constant(np.full(shape[0], shape[1], np.int32))
+        self._compiled[embed, shape] = inner or (lambda given: function(*given))
+        return self._compiled[embed, shape]
