@@ -99,7 +99,7 @@ def pack_trees(start, feature, threshold, left, right, missing, nodes, cut, flag
                 free += 2
 
 
-@njit(inline="always")
+@njit(cache=True, nogil=True, inline="always")
 def _step(node, cut, flag, x):
     """One step down from a node (feature, first child) for the value x, with missing values as the flag says."""
     if np.isnan(x) or (flag & ZERO_IS_MISSING and abs(x) <= ZERO):

@@ -38,7 +38,7 @@ def matrix(
 def numbers(value: Any, parameter: str, owner: str, required: str) -> np.ndarray:
     """``value`` as a C-ordered float64 array of any shape, ready ``for_kernels``; what is not numeric is refused."""
     try:
-        if isinstance(value, Mapping):
+        if value is None or isinstance(value, Mapping):
             raise TypeError
         array = np.asarray(value)
         if array.dtype.kind not in "biufO":

@@ -5,8 +5,9 @@ import doctest
 import numpy as np
 import pytest
 
-from consilience.base import InvalidState
+from consilience.base import InvalidInput, InvalidState
 from consilience.kernels import forest as module
+from consilience.kernels import workers
 from consilience.kernels.forest import Forest
 from tests.reference.forest import random_forest, shapley, walk
 
@@ -48,13 +49,58 @@ def test_contributions_where_no_weight_arrived():
     np.testing.assert_allclose(forest.contributions(X).sum(axis=1), forest.raw(X), rtol=0, atol=1e-12)
 
 
-def test_threads_and_blocks_do_not_change_the_result():
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_and_blocks_do_not_change_the_result(threads, monkeypatch):
     rng = np.random.default_rng(0)
-    forest = Forest(**random_forest(rng, n_trees=40))
-    X = rows(rng, 5000, forest.n_features)
-    whole = forest.raw(X)  # 40 trees of depth 5 on 5,000 rows: shared among threads
-    np.testing.assert_array_equal(whole, np.vstack([forest.raw(X[i : i + 7]) for i in range(0, len(X), 7)]))
-    np.testing.assert_array_equal(whole, forest.raw(np.asfortranarray(X)))
+    forest = Forest(**random_forest(rng, n_trees=10))
+    X = rows(rng, 1000, forest.n_features)
+    alone, parts = forest.raw(X), forest.contributions(X[:20])
+    monkeypatch.setattr(module, "_PARALLEL_WORK", 0)
+    monkeypatch.setattr(module, "n_threads", lambda: threads)
+    counts = []
+
+    def in_threads(work, count):
+        counts.append(count)
+        workers.in_threads(work, count)
+
+    monkeypatch.setattr(module, "in_threads", in_threads)
+    np.testing.assert_array_equal(forest.raw(X), alone)
+    np.testing.assert_array_equal(forest.contributions(X[:20]), parts)
+    assert counts == [threads, threads]
+    np.testing.assert_array_equal(np.vstack([forest.raw(X[i : i + 7]) for i in range(0, len(X), 7)]), alone)
+    assert counts[-1] == min(threads, len(X) % 7 or 7)
+    np.testing.assert_array_equal(forest.raw(np.asfortranarray(X)), alone)
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.empty((0, 3)),
+        np.zeros((2, 4)),
+        np.zeros(3),
+        "abc",
+        None,
+        [[0.0, 1.0], [0.0]],
+        [[0.0, np.inf, 0.0]],
+        [[np.nan, -np.inf, 0.0]],
+        [[np.inf, -np.inf, np.nan]],
+    ],
+)
+def test_rows_that_are_refused(X, single):
+    forest = Forest(**random_forest(np.random.default_rng(0), n_features=3) | {"single": single})
+    for function in (forest.raw, forest.contributions):
+        with pytest.raises(InvalidInput, match="The 'X' parameter of Forest"):
+            function(X)
+
+
+def test_what_float32_cannot_hold_is_refused_where_trees_compare_in_float32():
+    arguments = random_forest(np.random.default_rng(0), n_features=3)
+    X = np.array([[0.0, 1e39, np.nan], [1e308, 1e308, 1e308]])
+    with pytest.raises(InvalidInput, match="float32.*1e.39 in row 0, column 1"):
+        Forest(**arguments | {"single": True}).raw(X)
+    forest = Forest(**arguments | {"single": False})
+    np.testing.assert_allclose(forest.raw(X), [walk(forest, row) for row in X], rtol=0, atol=1e-12)
 
 
 def test_parts_of_a_forest_add_up():

@@ -1,5 +1,7 @@
 """Trees read from each library predict what the library predicts."""
 
+import doctest
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import xgboost as xgb
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from consilience.base import InvalidState
+from consilience.kernels import forest_formats
 from consilience.kernels.forest_formats import read_lightgbm, read_sklearn, read_xgboost
 
 
@@ -173,3 +176,8 @@ def test_damaged_texts_never_crash():
                 read(bytes(damaged)).forest.raw(np.zeros((2, 6)))
             except (InvalidState, ValueError):  # ValueError: X has not as many features as the damaged text says
                 continue
+
+
+def test_docstrings():
+    result = doctest.testmod(forest_formats)
+    assert result.attempted and not result.failed

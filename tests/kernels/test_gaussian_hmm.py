@@ -9,7 +9,12 @@ from sklearn.base import clone
 
 from consilience.base import InvalidInput, InvalidState, State, restore
 from consilience.kernels import GaussianHMM, gaussian_hmm, hmm_sequences
-from consilience.kernels.hmm_parameters import COVARIANCE_TYPES, forgetting_length, stationary_distribution
+from consilience.kernels.hmm_parameters import (
+    COVARIANCE_TYPES,
+    HMMParameters,
+    forgetting_length,
+    stationary_distribution,
+)
 
 K, D = 3, 2
 long = pytest.mark.skipif(config.DISABLE_JIT, reason="whole fits; their kernels are tested without the JIT too")
@@ -227,11 +232,140 @@ def test_parameters_set_wrongly_by_hand_are_named(name, value):
         ({"init_params": ""}, "startprob_"),
         ({"init_params": "xyz"}, "init_params"),
         ({"covars_prior": -1}, "covars_prior"),
+        ({"covars_prior": True}, "covars_prior"),
+        ({"n_components": 256}, "n_components"),
+        ({"n_init": 0}, "n_init"),
+        ({"tol": "a"}, "tol"),
+        ({"tol": np.nan}, "tol"),
+        ({"tol": None}, "tol"),
+        ({"order_feature": "ret_1"}, "order_feature"),
+        ({"order_feature": 0.5}, "order_feature"),
+        ({"order_feature": True}, "order_feature"),
+        ({"means_prior": np.nan, "means_weight": 1.0}, "means_prior"),
+        ({"means_prior": "a"}, "means_prior"),
+        ({"means_weight": np.inf}, "means_weight"),
+        ({"min_covar": 1j}, "min_covar"),
     ],
 )
 def test_wrong_parameters_are_named(parameters, match):
     with pytest.raises(InvalidInput, match=match):
         GaussianHMM(**parameters).fit(market()[0])
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        ("means_", lambda a: np.zeros((K, D + 1))),
+        ("means_", lambda a: np.zeros((K, D + 30))),
+        ("means_", lambda a: np.zeros((K + 1, D))),
+        ("startprob_", lambda a: np.full(K + 1, 1 / (K + 1))),
+        ("transmat_", lambda a: np.eye(K + 1)),
+        ("covars_", lambda a: np.ones(a.shape[:-1] + (a.shape[-1] + 1,))),
+    ],
+)
+def test_parameters_that_do_not_fit_the_rows_never_reach_compiled_code(covariance_type, name, cut):
+    """Nothing there looks at shapes: it would read memory that is not X's."""
+    model = by_hand(covariance_type)
+    setattr(model, name, cut(getattr(model, name)))
+    for init_params in ("", "stmc".replace(name[0], "")):
+        with pytest.raises(InvalidInput, match=f"'{name}' parameter of GaussianHMM must be of shape"):
+            model.set_params(init_params=init_params).fit(market(60)[0])
+
+
+@pytest.mark.parametrize("use", ["score", "predict_proba", "smooth_proba", "decode"])
+def test_a_whole_model_of_another_size_is_refused(use):
+    wider = by_hand("diag")
+    wider.means_, wider.covars_ = np.zeros((K, D + 1)), np.ones((K, D + 1))
+    with pytest.raises(InvalidInput, match="'X'"):
+        getattr(wider, use)(market(60)[0])
+    with pytest.raises(InvalidInput, match="'means_'"):
+        wider.fit(market(60)[0])
+    with pytest.raises(InvalidInput, match="'means_'"):
+        getattr(by_hand("diag").set_params(n_components=K + 1), use)(market(60)[0])
+
+
+def test_too_many_states_for_a_byte_are_refused_however_they_are_set():
+    n = 256
+    arrays = np.full(n, 1 / n), np.full((n, n), 1 / n), np.zeros((n, 1)), np.ones(n)
+    with pytest.raises(InvalidInput, match="255"):
+        HMMParameters.checked(*arrays, "spherical")
+    model = GaussianHMM(n, "spherical")
+    model.startprob_, model.transmat_, model.means_, model.covars_ = arrays
+    with pytest.raises(InvalidInput, match="255"):
+        model.decode(np.zeros((3, 1)))
+
+
+PRIORS = [
+    {"startprob_prior": 2.5},
+    {"transmat_prior": 3.0},
+    {"transmat_prior": 0.5},
+    {"means_prior": 0.7, "means_weight": 20.0},
+    {"means_weight": 20.0},
+    {"covars_weight": 60.0},
+    {"covars_prior": 5.0},
+    {"covars_weight": 0.0},
+    {"startprob_prior": 2.0, "transmat_prior": 4.0, "means_prior": -1.0, "means_weight": 5.0, "covars_weight": 30.0},
+]
+
+
+@long
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("priors", PRIORS, ids=lambda priors: ",".join(f"{k}={v}" for k, v in priors.items()))
+def test_priors_are_hmmlearns(covariance_type, priors):
+    X, _ = market()
+    lengths = [100, 300, 200]
+    model = by_hand(covariance_type).set_params(**priors)
+    peer = hmmlearns(model)
+    peer.set_params(**{name: value for name, value in priors.items() if name != "covars_prior"})
+    peer.fit(X, lengths)
+    before = model.means_.copy()
+    model.fit(X, lengths)
+    np.testing.assert_allclose(model.history_["log_likelihood"], list(peer.monitor_.history), rtol=1e-10)
+    np.testing.assert_allclose(model.startprob_, peer.startprob_, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(model.transmat_, peer.transmat_, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(model.means_, peer.means_, rtol=1e-8)
+    covars = np.array(peer.covars_)
+    if covariance_type in ("spherical", "diag"):
+        covars = np.diagonal(covars, axis1=1, axis2=2)
+        covars = covars[:: len(covars) // K, 0] if covariance_type == "spherical" else covars  # hmmlearn repeats it
+    elif covariance_type == "tied":
+        covars = covars[0]
+    np.testing.assert_allclose(model.covars_, covars, rtol=1e-8, atol=1e-12)
+    assert np.abs(model.means_ - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("params", ["s", "t", "m", "c", "mc", ""])
+def test_only_the_named_parameters_are_updated(params):
+    model = by_hand("diag").set_params(params=params, n_iter=1)
+    before = {name: np.array(getattr(model, name)) for name in ("startprob_", "transmat_", "means_", "covars_")}
+    model.fit(market(60)[0])
+    for name, array in before.items():
+        assert (np.abs(getattr(model, name) - array).max() > 1e-6) == (name[0] in params), name
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_no_variance_falls_below_min_covar(covariance_type):
+    X = np.repeat([[0.0, 1.0], [5.0, 1.0], [9.0, 1.0]], 10, axis=0)  # no spread within a state, none at all in a column
+    model = by_hand(covariance_type).set_params(min_covar=0.3, covars_prior=0.0, n_iter=3)
+    model.means_ = np.array([[0.0, 1.0], [5.0, 1.0], [9.0, 1.0]])
+    covariances = model.fit(X).parameters.full_covars
+    np.testing.assert_allclose(np.linalg.eigvalsh(covariances).min(), 0.3, rtol=1e-9)
+
+
+@long
+def test_more_starts_never_end_worse():
+    X, _ = market(300, seed=7)
+    scores = [
+        GaussianHMM(5, "full", n_iter=2, n_init=n_init, random_state=3).fit(X).score(X) for n_init in (1, 2, 4, 8)
+    ]
+    assert all(later >= earlier for earlier, later in zip(scores, scores[1:])) and scores[-1] > scores[0]
+
+
+def test_the_names_of_regimes_ask_for_a_column():
+    for column in ("ret_1", 2, 0.5):
+        with pytest.raises(InvalidInput, match="return_feature"):
+            by_hand("diag").regime_names(column)
 
 
 @long

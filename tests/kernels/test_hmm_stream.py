@@ -74,7 +74,9 @@ def test_wrong_rows_are_named(x):
         HMMStream(parameters(2, 2)).step(None, x)
 
 
-@pytest.mark.parametrize("state", [[1.0], [0.5, 0.9], [-0.5, 1.5], [np.nan, 1.0], 0.5, ["a", "b"], {0: 1.0}, [[1.0], 0.0]])
+@pytest.mark.parametrize(
+    "state", [[1.0], [0.5, 0.9], [-0.5, 1.5], [np.nan, 1.0], 0.5, ["a", "b"], {0: 1.0}, [[1.0], 0.0]]
+)
 def test_wrong_states_are_named(state):
     with pytest.raises(InvalidInput, match="'state'"):
         HMMStream(parameters(2, 2)).step(state, [0.0, 0.0])

@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from consilience.base import InvalidInput, InvalidState, State, restore, time_axis
-from consilience.kernels import LorentzianClassifier, LorentzianRegressor
+from consilience.kernels import LorentzianClassifier, LorentzianRegressor, lorentzian_threads, workers
 from consilience.kernels.lorentzian_calibration import fit_calibration
 from tests.contracts.predictor import check_predictor, market
 from tests.reference import lorentzian as oracle
@@ -156,7 +155,7 @@ def test_a_class_that_the_window_lost_keeps_a_probability():
 )
 def test_a_bad_parameter_is_named(name, value):
     X, y = market(n_rows=40)
-    with pytest.raises(ValueError, match="n_threads" if name == "n_jobs" else name):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
         LorentzianClassifier(**{name: value}).fit(X, y)
 
 
@@ -258,7 +257,17 @@ def test_a_damaged_spec_is_refused(spec):
         restore(_damaged(state, fitted=spec))
 
 
-def test_same_answer_for_any_number_of_threads():
+def test_same_answer_for_any_number_of_threads(monkeypatch):
+    counts = []
+
+    def in_threads(work, count):
+        counts.append(count)
+        workers.in_threads(work, count)
+
+    monkeypatch.setattr(lorentzian_threads, "in_threads", in_threads)
+    monkeypatch.setattr(lorentzian_threads, "_ONE_THREAD_WORK", 0)
     X, y = market(n_rows=900)
-    one, two = (clone(LorentzianClassifier(n_jobs=jobs)).fit(X, y).predict_proba(X) for jobs in (1, 2))
+    one, two, five = (LorentzianClassifier(n_jobs=jobs).fit(X, y).predict_proba(X) for jobs in (1, 2, 5))
     np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, five)
+    assert set(counts) == {2, 5}

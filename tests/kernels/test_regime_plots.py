@@ -1,3 +1,4 @@
+import doctest
 import subprocess
 import sys
 from itertools import pairwise
@@ -52,3 +53,15 @@ def test_wrong_shapes_are_named():
 def test_matplotlib_is_imported_late():
     code = "import sys, consilience.kernels.regime_plots; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_lists_have_row_numbers_for_times():
+    ax = regime_plots.plot_states([1.0, 2.0, 3.0], [0, 0, 1], NAMES)
+    assert ax.lines[0].get_xdata().tolist() == [0, 1, 2]
+    matplotlib.pyplot.close("all")
+
+
+def test_docstrings():
+    result = doctest.testmod(regime_plots)
+    assert result.attempted and not result.failed
+    matplotlib.pyplot.close("all")
