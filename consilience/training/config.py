@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from consilience.base import CATALOG
 from consilience.base.errors import InvalidInput, nearest
 from consilience.data import FEATURES
+from consilience.ensemble.quorum import needed
 from consilience.evaluation.gates import gates_from_spec
 
 
@@ -70,6 +80,28 @@ class MemberConfig(_Section):
         return self
 
 
+class EnsembleConfig(_Section):
+    """How the members are joined: parameters of ``StackingClassifier``, models in them written like members."""
+
+    regimes: MemberConfig | None = None
+    final_estimator: MemberConfig | None = None
+    passthrough: bool = False
+    selection: Literal["weights", "specialist"] = "weights"
+    max_correlation: float | None = Field(None, gt=0, le=1)
+    confidence_threshold: float | None = Field(None, ge=0, le=1)
+    quorum: StrictInt | StrictFloat = 0.5
+    fit_budget: float | None = Field(None, gt=0, allow_inf_nan=False)
+    predict_budget: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_meta_learner(self) -> Self:
+        if self.final_estimator is not None and self.selection != "weights":
+            raise ValueError("selection must be weights where there is a final_estimator")
+        if self.passthrough and self.final_estimator is None:
+            raise ValueError("passthrough needs a final_estimator that reads the columns")
+        return self
+
+
 class CostConfig(_Section):
     """Trading costs in basis points of the turnover (a change from long to flat is a turnover of 1)."""
 
@@ -108,6 +140,7 @@ class Config(_Section):
     folds: FoldConfig = FoldConfig()
     holdout: float = Field(0.15, ge=0.05, le=0.5)
     members: dict[str, MemberConfig] = Field(default_factory=_default_members, min_length=1)
+    ensemble: EnsembleConfig = EnsembleConfig()
     costs: CostConfig = CostConfig()
     gates: list[str | dict[str, Any]] = Field(default_factory=_default_gates)
     output: OutputConfig = OutputConfig()
@@ -132,6 +165,14 @@ class Config(_Section):
             for name in self.features:
                 if name not in FEATURES:
                     raise ValueError(f"features: there is no feature {name!r}.{nearest(name, FEATURES)}")
+        return self
+
+    @model_validator(mode="after")
+    def _quorum_that_can_be_met(self) -> Self:
+        try:
+            needed(self.ensemble.quorum, len(self.members), "ensemble")
+        except InvalidInput as error:
+            raise ValueError(f"ensemble.quorum: {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -238,7 +279,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def _first_error(error: ValidationError) -> str:
     """The first thing wrong, as one sentence."""
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a misspelt key is also missing
     where = [str(part) for part in first["loc"] if part != "literal['all']" and not str(part).startswith("list[")]
     key = ".".join(where)
     if first["type"] == "extra_forbidden":

@@ -75,6 +75,16 @@ _NETWORK: Space = {
     "batch_size": Choice((64, 128, 256)),
 }
 
+_FUSION: Space = {
+    "fusion": Choice(("concatenate", "gated", "attention")),
+    "n_components": Integer(2, 32, log=True),
+}
+_SPECIALISTS: Space = {
+    "hard": Choice((False, True)),
+    "min_rows": Integer(50, 400, log=True),
+    "shrinkage": Float(20.0, 2000.0, log=True),
+}
+
 SPACES: dict[str, Space] = {
     "LogisticClassifier": {"C": Float(1e-5, 10.0, log=True)},
     "RandomForestClassifier": _FOREST,
@@ -84,6 +94,8 @@ SPACES: dict[str, Space] = {
     "TransformerClassifier": {**_NETWORK, "width": Choice((16, 32, 64)), "layers": Integer(1, 3)},
     "LorentzianClassifier": _LORENTZIAN,
     "HMMClassifier": _HMM,
+    "FusionClassifier": _FUSION,
+    "RegimeSpecialistClassifier": _SPECIALISTS,
 }
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from consilience.base import predict_newest
-from consilience.ensemble import StackingClassifier
 from consilience.evaluation import OutOfFold, out_of_fold
 from consilience.registry import Registry
 from consilience.training import judgement, run_report
 from consilience.training.config import Config
-from consilience.training.members import build_members
+from consilience.training.members import build_ensemble, build_members
 from consilience.training.problem import Problem, build_problem, build_splitter, load_bars
 from consilience.training.progress import Progress, Silent
 from consilience.training.publication import publish
@@ -42,6 +41,7 @@ def train(config: Config | None = None, *, progress: Progress | None = None) -> 
     config = config or Config()
     watch = progress or Silent()
     splitter, members = build_splitter(config), build_members(config)
+    ensemble = build_ensemble(config, members, splitter)
     bars, source = load_bars(config)
     problem = build_problem(config, bars)
     registry = Registry(config.output.registry)
@@ -51,9 +51,7 @@ def train(config: Config | None = None, *, progress: Progress | None = None) -> 
     records = member_records(members, problem, splitter, folder.cache, watch)
     X, y, label_end = problem.part(problem.development)
     watch.begin(len(members), "Refitting the members before the hold-out")
-    stack = StackingClassifier(members, splitter).fit(
-        X, y, label_end=label_end, out_of_fold=records, on_member=lambda name, *_: watch.step(name)
-    )
+    stack = ensemble.fit(X, y, label_end=label_end, out_of_fold=records, on_member=lambda name, *_: watch.step(name))
     board = judgement.rank(problem, records, stack, config)
     judged = judgement.judge_stack(problem, board, stack, config, folder.ledger)
 

@@ -29,6 +29,15 @@ def test_any_value_can_be_overridden():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
+        ("ensemble.quorumm=1", "there is no key 'ensemble.quorumm'. Did you mean 'quorum'?"),
+        ("ensemble.regimes.modle=X", "Did you mean 'model'?"),
+        ("ensemble.regimes.model=RegimeFeature", "Did you mean 'RegimeFeatures'?"),
+        ("ensemble.selection=best", "ensemble.selection: input should be 'weights' or 'specialist'"),
+        ("ensemble.max_correlation=2", "less than or equal to 1"),
+        ("ensemble.fit_budget=0", "greater than 0"),
+        ("ensemble.confidence_threshold=x", "ensemble.confidence_threshold: input should be a valid number"),
+        ("ensemble.quorum=9", "a number of members from 1 to 8"),
+        ("ensemble.passthrough=true", "passthrough needs a final_estimator"),
         ("fold.splits=3", "Did you mean 'folds'?"),
         ("folds.split=3", "Did you mean 'splits'?"),
         ("data.planted.bar=3", "Did you mean 'bars'?"),

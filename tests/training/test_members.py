@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from consilience.base import InvalidInput
+from consilience.ensemble import StackingClassifier
 from consilience.evaluation import PurgedWalkForward
 from consilience.training import Config
-from consilience.training.members import build_members
+from consilience.training.members import build_ensemble, build_members
+from consilience.training.problem import build_splitter
 
 FUSION = """members.fusion={model: FusionClassifier, params: {fusion: gated,
     encoders: {net: {model: LSTMClassifier, params: {window: 9}}}, booster: {model: LightGBMClassifier}}}"""
@@ -68,4 +70,49 @@ def test_specialists_train_from_a_configuration():
 def test_mistakes_are_named_where_they_are(override, words):
     with pytest.raises(InvalidInput) as error:
         built(override)
+    assert words in str(error.value)
+
+
+def ensemble(*overrides):
+    config = Config.load("demo", ["seed=7", "members={a: {model: LogisticClassifier}}", *overrides])
+    return build_ensemble(config, build_members(config), build_splitter(config))
+
+
+def test_the_ensemble_of_the_defaults_is_the_plain_stack():
+    plain = StackingClassifier(ensemble().members, ensemble().folds)
+    assert repr(ensemble().get_params(deep=False)) == repr(plain.get_params(deep=False))
+
+
+def test_the_ensemble_section_reaches_the_stack():
+    stack = ensemble(
+        "ensemble.regimes={model: RegimeFeatures, params: {n_components: 2}}",
+        "ensemble.final_estimator={model: LogisticClassifier, params: {C: 0.5}}",
+        "ensemble.passthrough=true",
+        "ensemble.max_correlation=0.9",
+        "ensemble.confidence_threshold=0.55",
+        "ensemble.quorum=1",
+        "ensemble.fit_budget=60",
+        "ensemble.predict_budget=0.5",
+    )
+    assert stack.regimes.n_components == 2 and stack.regimes.random_state == 7
+    assert stack.final_estimator.C == 0.5 and stack.passthrough and stack.max_correlation == 0.9
+    assert stack.confidence_threshold == 0.55 and stack.quorum == 1 and isinstance(stack.quorum, int)
+    assert (stack.fit_budget, stack.predict_budget) == (60.0, 0.5)
+    assert ensemble("ensemble.selection=specialist").selection == "specialist"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("ensemble.regimes={model: LogisticClassifier}", "ensemble.regimes: LogisticClassifier is not a regime model"),
+        ("ensemble.final_estimator={model: RegimeFeatures}", "ensemble.final_estimator: RegimeFeatures is not a class"),
+        (
+            "ensemble.regimes={model: RegimeFeatures, params: {component: 2}}",
+            "ensemble.regimes.params: RegimeFeatures has no parameter 'component'. Did you mean 'n_components'?",
+        ),
+    ],
+)
+def test_mistakes_in_the_ensemble_are_named_where_they_are(override, words):
+    with pytest.raises(InvalidInput) as error:
+        ensemble(override)
     assert words in str(error.value)

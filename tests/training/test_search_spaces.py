@@ -24,12 +24,18 @@ class Lowest:
 def test_a_space_varies_parameters_that_the_model_has_and_accepts(model):
     drawn = suggest(Lowest(), space_of(model))
     assert set(drawn) == set(space_of(model))
-    predictor_class(model)(**drawn)
+    kind = predictor_class(model)
+    parts = {name: None for name in ("encoders", "booster", "model", "regimes") if name in kind._get_param_names()}
+    kind(**parts, **drawn)
     assert set(drawn) <= set(predictor_class(model)._get_param_names())
 
 
 def test_every_member_of_the_demo_has_a_space():
     assert {member.model for member in Config().members.values()} <= set(SPACES)
+
+
+def test_models_that_are_made_of_models_have_a_space():
+    assert {"FusionClassifier", "RegimeSpecialistClassifier"} <= set(SPACES)
 
 
 def test_choices_offer_something_to_choose():
