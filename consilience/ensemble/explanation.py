@@ -27,6 +27,15 @@ class Explanation:
     regime : (n, n_regimes) filtered probabilities, None without regimes.
     members : names, in the order of contributions.
     degraded : (n,) whether a member was left out. left_out : why, by name.
+
+    Examples
+    --------
+    >>> from consilience.boosting import LogisticClassifier
+    >>> from consilience.ensemble import VotingClassifier
+    >>> X = np.random.default_rng(0).standard_normal((60, 2))
+    >>> vote = VotingClassifier([("a", LogisticClassifier()), ("b", LogisticClassifier(C=0.1))]).fit(X, X[:, 0] > 0)
+    >>> vote.explain(X[:2]).frame().columns.tolist()[:4]
+    ['prediction', 'confidence', 'position', 'agreement']
     """
 
     prediction: np.ndarray

@@ -40,6 +40,11 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
     encoders_, booster_ : fitted on all rows, and on all covered rows. embedded_ : encoder name to ``Embedded``, its
         out-of-fold embeddings; not stored. fused_names_, fused_importances_ : what the booster reads, and how much.
 
+    References
+    ----------
+    Wolpert, *Stacked generalization* (1992), for fitting on what unseen rows gave. Schönemann, *A generalized solution
+    of the orthogonal Procrustes problem* (1966). Arevalo et al., *Gated multimodal units for information fusion* (2017).
+
     Examples
     --------
     >>> import numpy as np
@@ -98,6 +103,11 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
             purged tail of the rows that it is fitted on.
         embedded : encoder name to what another fusion's ``embedded_`` holds for it, made on the same rows with the same
             folds; that encoder is not fitted again, so other boosters and other ways to join cost little.
+
+        Raises
+        ------
+        InvalidInput : a parameter that cannot be used, embeddings of other encoders, rows or folds, or aligned folds
+            that learn from no rows in common.
         """
         values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         codes = self._read_labels(labels)
@@ -124,7 +134,21 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
 
 
 class FusionRegressor(FusionBase, RegressorPredictor):
-    """``FusionClassifier`` for values; parameters and attributes are the same."""
+    """``FusionClassifier`` for values; parameters and attributes are the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from consilience.boosting import RidgeRegressor
+    >>> from consilience.evaluation import PurgedWalkForward
+    >>> class Moved(RidgeRegressor):
+    ...     def embed(self, X):
+    ...         return np.asarray(X, float) * 2.0
+    >>> X = np.random.default_rng(0).standard_normal((200, 2))
+    >>> folds = PurgedWalkForward(n_splits=3, label_horizon=1)
+    >>> FusionRegressor([("net", Moved())], RidgeRegressor(), folds).fit(X, X[:, 0]).predict(X[:4]).shape
+    (4,)
+    """
 
     def __init__(
         self,

@@ -79,6 +79,10 @@ class RegimeSpecialistClassifier(SpecialistsBase, ClassifierPredictor):
         X : (n, d) in time order. y : (n,) labels.
         label_end : (n,) when each label becomes known; needed with ``folds`` that have no ``label_horizon``.
         validation : (X, y) for models that stop early; by default a purged tail where label ends are known.
+
+        Raises
+        ------
+        InvalidInput : a parameter that cannot be used.
         """
         values, labels, sample_weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         codes = self._read_labels(labels)
@@ -100,7 +104,18 @@ class RegimeSpecialistClassifier(SpecialistsBase, ClassifierPredictor):
 
 
 class RegimeSpecialistRegressor(SpecialistsBase, RegressorPredictor):
-    """``RegimeSpecialistClassifier`` for values; parameters and attributes are the same."""
+    """``RegimeSpecialistClassifier`` for values; parameters and attributes are the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from consilience.boosting import RidgeRegressor
+    >>> from consilience.kernels import RegimeFeatures
+    >>> X = np.random.default_rng(0).normal(np.repeat([0.0, 4.0], 150)[:, None], 1.0, (300, 2))
+    >>> model = RegimeSpecialistRegressor(RidgeRegressor(), RegimeFeatures(n_components=2, random_state=0))
+    >>> model.fit(X, X[:, 1]).predict(X[:3]).shape
+    (3,)
+    """
 
     def __init__(
         self,

@@ -163,6 +163,17 @@ class StackingRegressor(StackBase, RegressorPredictor):
     values.
 
     Parameters, attributes and the choice of shrinkage are those of ``StackingClassifier``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from consilience.boosting import RidgeRegressor
+    >>> from consilience.evaluation import PurgedWalkForward
+    >>> X = np.random.default_rng(0).standard_normal((300, 3))
+    >>> folds = PurgedWalkForward(n_splits=4, label_horizon=1)
+    >>> stack = StackingRegressor([("ridge", RidgeRegressor())], folds).fit(X, X[:, 0])
+    >>> stack.explain(X[:2]).conformal.shape
+    (2, 2)
     """
 
     def __init__(

@@ -25,6 +25,7 @@ from consilience.ensemble.weight_search import searched_weights
 from consilience.evaluation import PurgedWalkForward
 from tests.contracts.predictor import check_causal, market
 from tests.ensemble.breaking import Broken, FailsOnAllRows, FailsToFit, SlowToFit, SpoiltOutOfFold
+from tests.ensemble.tables import log_loss
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 STRENGTHS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0]
@@ -389,3 +390,21 @@ def test_a_hanging_member_is_not_asked_again_while_it_hangs():
         answers = ask(members, "predict_proba", np.zeros((2, 1)), classes=np.array([0, 1]), budget=0.3)
         assert answers.alive.tolist() == [[False, False], [True, True]]
     assert Hanging.calls == 1 and time.perf_counter() - started < 4.0
+
+
+def test_a_stack_that_lost_its_best_member_is_the_stack_that_never_had_it():
+    """Members that know one column each: what the others know is all that is left, and the stack makes all of it."""
+    data, y = market(1200, seed=5)
+    members = [(name, ColumnClassifier(name)) for name in ("f0", "f1", "f2", "f3")]
+    known, late = data.iloc[:900], data.iloc[900:]
+    stack, never = (StackingClassifier(some, FOLDS).fit(known, y[:900]) for some in (members, members[1:]))
+    vote = VotingClassifier(members).fit(known, y[:900])
+    whole = log_loss(stack.predict_proba(late), y[900:])
+    for ensemble in (stack, vote):
+        ensemble.members_["f0"] = Broken(ensemble.members_["f0"], "raises")
+    with pytest.warns(DegradedWarning):
+        left = stack.predict_proba(late)
+    np.testing.assert_allclose(left, never.predict_proba(late), atol=1e-9)
+    assert log_loss(left, y[900:]) > whole + 0.05, "the best member must have been worth something"
+    with pytest.warns(DegradedWarning):
+        assert log_loss(left, y[900:]) < log_loss(vote.predict_proba(late), y[900:])

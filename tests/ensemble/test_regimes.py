@@ -140,6 +140,10 @@ def test_contract_of_a_stack_with_regimes():
     check_predictor(stack_with_regimes(), atol=1e-6)
 
 
+def test_contract_of_a_stack_with_regimes_on_a_panel():
+    check_predictor(stack_with_regimes(), atol=1e-6, assets=2)
+
+
 def test_contract_of_a_regressor_with_regimes():
     members = [("stiff", RidgeRegressor(alpha=100.0)), ("free", RidgeRegressor())]
     check_predictor(

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from consilience.base import InvalidInput, InvalidState, State, restore
 from consilience.boosting import LogisticClassifier, RidgeRegressor
@@ -117,6 +118,20 @@ def test_predictions_are_causal_and_on_a_panel():
     model = specialists(FOLDS).fit(X, y)
     check_causal(model.predict_proba, X)
     assert model.lookback == model.regime_model_.lookback
+    others = switching(600, seed=3)[0]
+    panel = pd.concat({"a": X, "b": others}, names=["asset", "time"]).sort_index(level=["time", "asset"])
+    check_causal(model.predict_proba, panel)
+    place = panel.index.get_level_values("asset") == "b"
+    np.testing.assert_allclose(model.predict_proba(panel)[place], model.predict_proba(others), atol=1e-9)
+
+
+def test_weights_say_which_rows_count_more_and_not_how_many_there_are():
+    X, y = switching(600)
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 600)
+    one, tiny = (specialists(FOLDS).fit(X, y, sample_weight=weight * k) for k in (1.0, 1e-3))
+    np.testing.assert_allclose(tiny.predict_proba(X), one.predict_proba(X), atol=1e-9)
+    assert tiny.strength_ == pytest.approx(one.strength_) and one.strength_ > 0.1
+    assert not np.allclose(one.predict_proba(X), specialists(FOLDS).fit(X, y).predict_proba(X), atol=1e-4)
 
 
 def test_contract():
@@ -124,6 +139,24 @@ def test_contract():
     check_predictor(RegimeSpecialistRegressor(RidgeRegressor(), RegimeFeatures(2, columns=["f0"], random_state=0)))
     model = RegimeSpecialistRegressor(RidgeRegressor(), RegimeFeatures(2, columns=["f0"], random_state=0), FOLDS)
     check_predictor(model, assets=2)
+
+
+FAILS = {
+    "check_sample_weight_equivalence_on_dense_data": "regimes are fitted to the rows, repeated ones included",
+    "check_methods_sample_order_invariance": "a row's regime depends on the rows before it",
+    "check_methods_subset_invariance": "a row's regime depends on the rows before it",
+}
+
+
+@parametrize_with_checks(
+    [
+        RegimeSpecialistClassifier(LogisticClassifier(), RegimeFeatures(2, random_state=0), min_rows=5),
+        RegimeSpecialistRegressor(RidgeRegressor(), RegimeFeatures(2, random_state=0), min_rows=5),
+    ],
+    expected_failed_checks=lambda estimator: FAILS,
+)
+def test_sklearn(estimator, check):
+    check(estimator)
 
 
 def test_values_gain_from_specialists_too():
