@@ -1,5 +1,6 @@
 """Fitted trees as plain arrays: validated once, evaluated by one compiled walker, whatever library grew them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -155,7 +156,7 @@ class Forest:
         with np.errstate(over="ignore", invalid="ignore"):
             if self.single:
                 values = values.astype(np.float32).astype(np.float64)
-            complete = bool(np.isfinite(values.sum()))
+            complete = math.isfinite(values.sum())
         if not complete and np.isinf(values).any():
             row, column = np.argwhere(np.isinf(values))[0].tolist()
             limit = "within float32's range" if self.single else "free of infinities"

@@ -174,13 +174,13 @@ def _covariances(
 
 def _positive_definite(covariance: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """Raise eigenvalues (in units of the columns' floors) that rounding or a collapsed state has left below 1."""
-    unit = np.sqrt(floor)
-    scaled = covariance / unit[:, None] / unit
+    unit = np.outer(np.sqrt(floor), np.sqrt(floor))  # one factor per element: the result stays exactly symmetric
+    scaled = covariance / unit
     values, vectors = np.linalg.eigh(scaled)
     if (values >= 1).all():
         return covariance
     repaired = (vectors * np.maximum(values, 1)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-    return 0.5 * (repaired + np.swapaxes(repaired, -1, -2)) * unit[:, None] * unit
+    return 0.5 * (repaired + np.swapaxes(repaired, -1, -2)) * unit
 
 
 def train(

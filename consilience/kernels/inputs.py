@@ -37,6 +37,8 @@ def matrix(
 
 def numbers(value: Any, parameter: str, owner: str, required: str) -> np.ndarray:
     """``value`` as a C-ordered float64 array of any shape, ready ``for_kernels``; what is not numeric is refused."""
+    if type(value) is np.ndarray and value.dtype == np.float64 and value.flags.carray:
+        return value  # one row through a forest takes microseconds, and so would the rest
     try:
         if value is None or isinstance(value, Mapping):
             raise TypeError

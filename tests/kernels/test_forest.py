@@ -97,7 +97,7 @@ def test_rows_that_are_refused(X, single):
 def test_what_float32_cannot_hold_is_refused_where_trees_compare_in_float32():
     arguments = random_forest(np.random.default_rng(0), n_features=3)
     X = np.array([[0.0, 1e39, np.nan], [1e308, 1e308, 1e308]])
-    with pytest.raises(InvalidInput, match="float32.*1e.39 in row 0, column 1"):
+    with pytest.raises(InvalidInput, match=r"float32.*1e.39 in row 0, column 1"):
         Forest(**arguments | {"single": True}).raw(X)
     forest = Forest(**arguments | {"single": False})
     np.testing.assert_allclose(forest.raw(X), [walk(forest, row) for row in X], rtol=0, atol=1e-12)

@@ -1,4 +1,5 @@
 import doctest
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -261,7 +262,7 @@ def test_wrong_parameters_are_named(parameters, match):
         ("means_", lambda a: np.zeros((K + 1, D))),
         ("startprob_", lambda a: np.full(K + 1, 1 / (K + 1))),
         ("transmat_", lambda a: np.eye(K + 1)),
-        ("covars_", lambda a: np.ones(a.shape[:-1] + (a.shape[-1] + 1,))),
+        ("covars_", lambda a: np.ones((*a.shape[:-1], a.shape[-1] + 1))),
     ],
 )
 def test_parameters_that_do_not_fit_the_rows_never_reach_compiled_code(covariance_type, name, cut):
@@ -359,7 +360,7 @@ def test_more_starts_never_end_worse():
     scores = [
         GaussianHMM(5, "full", n_iter=2, n_init=n_init, random_state=3).fit(X).score(X) for n_init in (1, 2, 4, 8)
     ]
-    assert all(later >= earlier for earlier, later in zip(scores, scores[1:])) and scores[-1] > scores[0]
+    assert all(later >= earlier for earlier, later in pairwise(scores)) and scores[-1] > scores[0]
 
 
 def test_the_names_of_regimes_ask_for_a_column():

@@ -184,7 +184,7 @@ def test_matrices_that_are_taken():
     np.testing.assert_array_equal(inputs.matrix([[1.7e308, 1.7e308]], "X", "f"), [[1.7e308, 1.7e308]])
     assert np.isnan(inputs.matrix([[np.nan, 1.0]], "X", "f", missing=True)[0, 0])
     assert np.isinf(inputs.matrix([[np.inf, 1.0]], "X", "f", finite=False)[0, 0])
-    with pytest.raises(InvalidInput, match="infinities.*inf in row 0, column 1"):
+    with pytest.raises(InvalidInput, match=r"infinities.*inf in row 0, column 1"):
         inputs.matrix([[np.nan, np.inf]], "X", "f", missing=True)
 
 
