@@ -24,8 +24,8 @@ _VECTOR = ir.VectorType(_DOUBLE, LANES)
 _WORDS = ir.VectorType(_WORD, LANES)
 _CONTRACT = ("contract",)  # a product and a sum may become one fused operation
 
-# exp(x) = 2^n · 2^r, |r| <= 1/2: the polynomial of degree 10 through (2^r - 1)/r at Chebyshev's nodes, solved in rational
-# arithmetic; its relative error is 6e-16. Taking n out of x · log2(e) in one fused step leaves an error of |x| · 1e-16,
+# exp(x) = 2^n · 2^r, |r| <= 1/2: the polynomial of degree 10 through (2^r - 1)/r at Chebyshev's nodes, solved in
+# rational arithmetic; its error is 6e-16. Taking n out of x · log2(e) in one fused step leaves an error of |x| · 1e-16,
 # which is that of the log density which x comes from.
 _LOG2_E = 1.4426950408889634
 _POLYNOMIAL = (
@@ -179,7 +179,7 @@ def _prefer(builder: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
 
 
 def _exponent(builder: Any, x: Any) -> Any:
-    """e of x = m · 2^e, 1 <= m < 2, for positive x. The bits of 2^52 take e in without a conversion, which AVX2 lacks."""
+    """e of x = m · 2^e, 1 <= m < 2, for x > 0; the bits of 2^52 take e in without a conversion, which AVX2 lacks."""
     bits = builder.or_(builder.lshr(builder.bitcast(x, _WORDS), words(52)), words(_TWO_52))
     return builder.fsub(builder.bitcast(bits, _VECTOR), vector(2.0**52 + 1023))
 

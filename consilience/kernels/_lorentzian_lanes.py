@@ -23,6 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 64
+_LINE = 16  # floats of one cache line
 GROUP = 4
 START = 2.0**-100
 
@@ -249,6 +250,25 @@ def _any_under(typing: Any, bounds: Any, at: Any, stride: Any, limits: Any) -> A
 
 
 @intrinsic
+def _fetch(typing: Any, array: Any, start: Any, size: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = _pointer(context, builder, sig.args[0], args[0])
+        byte = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        with cgutils.for_range_slice(builder, args[1], builder.add(args[1], args[2]), ir.Constant(_SIZE, _LINE)) as (
+            at,
+            _,
+        ):
+            place = builder.bitcast(builder.gep(data, [at]), byte)
+            builder.call(prefetch, [place, *(ir.Constant(number, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
+
+
+@intrinsic
 def _trailing_zeros(typing: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -316,6 +336,9 @@ if config.DISABLE_JIT:
     below4, below1 = _below_in_numpy(4), _below_in_numpy(1)
     bounds4, any_under4 = _bounds_in_numpy, _any_under_in_numpy
 
+    def fetch(array: np.ndarray, start: int, size: int) -> None:
+        """Ask for array[start:start + size] to be brought near; past its end nothing happens."""
+
     def lowest_bit(bits: np.uint64) -> Any:
         """The position of the lowest set bit; ``bits`` is not 0."""
         value = int(bits)
@@ -323,7 +346,7 @@ if config.DISABLE_JIT:
 
 else:
     below4, below1 = _make_below(4), _make_below(1)
-    bounds4, any_under4 = _make_bounds(GROUP), _any_under
+    bounds4, any_under4, fetch = _make_bounds(GROUP), _any_under, _fetch
 
     @njit(cache=True, nogil=True)
     def lowest_bit(bits: np.uint64) -> Any:

@@ -5,10 +5,11 @@ where d is not small. Near pairs carry s = p − 1 by s ← s + a(1+s), as ``_lo
 Near pairs' 1+s is corrected for what rounding it drops.
 """
 
+import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -18,7 +19,7 @@ ROWS = 4
 WIDEST = 1e300  # of Π(1+a): beyond it the caller goes pair by pair
 
 _NEAR = 4e-3  # per feature: pairs with a smaller Π(1+a) − 1 go the accurate way, so that no error exceeds 1e-13
-_WIDTH = 8
+_WIDTH, _TOGETHER = (8, 4) if binding.get_host_cpu_features().get("avx512f") else (4, 2)  # vectors per row at once
 _VECTORS = COLUMNS // _WIDTH
 _FLOAT, _SIZE = ir.DoubleType(), ir.IntType(64)
 _VECTOR, _BITS = ir.VectorType(_FLOAT, _WIDTH), ir.VectorType(_SIZE, _WIDTH)
@@ -53,7 +54,8 @@ def _logarithms(builder: Any, values: list[Any], near: bool) -> list[Any]:
     """log(u) of an even number of vectors, 1 <= u < 1e300, or of near pairs log(1 + s), to 4 units in the last place.
 
     u = 2^e · m with √½ <= m < √2, and log m is a polynomial in t = (m - 1)/(m + 1). Two vectors share one division,
-    which would take longer than all else: 1/a = b · 1/(ab).
+    which would take longer than all else: 1/a = b · 1/(ab). They are neighbours in one row, so that a distance does not
+    depend on which rows are worked on together.
     """
     reduced = [_reduced(builder, builder.fadd(_number(1.0), value) if near else value) for value in values]
     results = []
@@ -100,17 +102,17 @@ def _spread(builder: Any, value: Any) -> Any:
 
 
 def _loop(builder: Any, near: bool, base: Any, start: Any, asked: Any, first: Any, n_features: Any) -> list[list[Any]]:
-    """The loop over features: [row][vector] of Π(1+a), less one for near pairs."""
+    """The loop over features: [row][vector] of Π(1+a), less one for near pairs, of ``_TOGETHER`` vectors from start."""
     before = builder.block
     loop, after = builder.append_basic_block("features"), builder.append_basic_block("logarithms")
     builder.branch(loop)
     builder.position_at_end(loop)
     feature = builder.phi(_SIZE)
     feature.add_incoming(ir.Constant(_SIZE, 0), before)
-    carried = [[builder.phi(_VECTOR) for _ in range(_VECTORS)] for _ in range(ROWS)]
+    carried = [[builder.phi(_VECTOR) for _ in range(_TOGETHER)] for _ in range(ROWS)]
     offset = builder.add(start, builder.mul(feature, ir.Constant(_SIZE, COLUMNS)))
     loaded = []
-    for vector in range(_VECTORS):
+    for vector in range(_TOGETHER):
         place = builder.gep(base, [builder.add(offset, ir.Constant(_SIZE, vector * _WIDTH))])
         loaded.append(builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8))
     grown: list[list[Any]] = []
@@ -154,16 +156,24 @@ def _make_table(near: bool) -> Any:
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             base, asked, kept = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 2, 5))
-            grown = _loop(builder, near, base, args[1], asked, args[3], args[4])
-            smallest = grown[0][0]
-            for row, values in enumerate(grown):
-                line = builder.add(args[6], builder.mul(args[7], ir.Constant(_SIZE, row)))
+            smallest = cgutils.alloca_once_value(builder, _number(math.inf))
+            passes = ir.Constant(_SIZE, _VECTORS // _TOGETHER)
+            with cgutils.for_range(builder, passes) as loop:
+                lane = builder.mul(loop.index, ir.Constant(_SIZE, _TOGETHER * _WIDTH))
+                grown = _loop(builder, near, base, builder.add(args[1], lane), asked, args[3], args[4])
+                values = [value for row in grown for value in row]
+                least = builder.load(smallest)
                 for value in values:
-                    smallest = builder.select(builder.fcmp_ordered("<", value, smallest), value, smallest)
-                for vector, result in enumerate(_logarithms(builder, values, near)):
+                    least = builder.select(builder.fcmp_ordered("<", value, least), value, least)
+                builder.store(least, smallest)
+                for number, result in enumerate(_logarithms(builder, values, near)):
+                    row, vector = divmod(number, _TOGETHER)
+                    line = builder.add(builder.add(args[6], lane), builder.mul(args[7], ir.Constant(_SIZE, row)))
                     place = builder.gep(kept, [builder.add(line, ir.Constant(_SIZE, vector * _WIDTH))])
                     builder.store(result, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
-            return builder.bitcast(builder.fcmp_ordered("<", smallest, _spread(builder, args[8])), ir.IntType(_WIDTH))
+            below = builder.fcmp_ordered("<", builder.load(smallest), _spread(builder, args[8]))
+            lanes = builder.bitcast(below, ir.IntType(_WIDTH))
+            return builder.zext(builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0)), ir.IntType(8))
 
         return signature, generate
 

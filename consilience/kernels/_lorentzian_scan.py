@@ -13,10 +13,11 @@ import numpy as np
 from numba import njit
 
 from consilience.kernels._lorentzian_exact import distance, insert
-from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, lowest_bit
+from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, fetch, lowest_bit
 
 WIDEST = 1e37  # float32 coordinates are cut here, so that no difference overflows: a cut only brings rows nearer
 _TILE = 4096  # floats of reference that stay in the first-level cache while the queries pass over them
+_AHEAD = 1 << 12  # floats: a single query reads each row once, and waits for memory unless it is asked for this early
 _UNIT = 2.0**-24
 _MORE = 1.0 + 1e-12  # covers the rounding of a float64 distance
 _LARGEST = 3.4e38
@@ -142,6 +143,7 @@ def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.n
     if grouped.shape[2] == 1:
         for q in range(grouped.shape[0]):
             for block in range(n_blocks):
+                fetch(flat, block * size + _AHEAD, size)
                 if below1(flat, block * size, asked, q * d, d, limits, q, products, masks):
                     offer(masks, products, 1, block, flat_keys, flat_rows, kept, limits, q)
         return
@@ -238,12 +240,19 @@ def answer(
     center: np.ndarray,
     blocks: np.ndarray,
     queries: np.ndarray,
+    k: int,
     n_candidates: int,
-    distances: np.ndarray,
-    indices: np.ndarray,
-) -> None:
-    """Every step for a few queries at once: each call from Python costs as much as a tenth of the scan."""
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Every step for a few queries at once: each call from Python costs as much as a tenth of the scan.
+
+    Gives distances and indices (m, k), and whether the queries are finite; where they are not, nothing else is true.
+    """
     m = queries.shape[0]
+    distances, indices = np.empty((m, k)), np.empty((m, k), np.int64)
+    for q in range(m):
+        for i in range(queries.shape[1]):
+            if not np.isfinite(queries[q, i]):
+                return distances, indices, False
     wanted, proven = np.arange(m), np.empty(m, np.bool_)
     asked = np.empty((m, queries.shape[1], 1), np.float32)
     keys, rows, limits = (
@@ -259,3 +268,4 @@ def answer(
     for q in range(m):
         if not proven[q]:
             search_again(reference, order, center, blocks, queries, wanted[q : q + 1], distances, indices)
+    return distances, indices, True

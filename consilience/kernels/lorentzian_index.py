@@ -11,6 +11,7 @@ from consilience.kernels.inputs import count, matrix, share
 from consilience.kernels.lorentzian_threads import in_chunks, threads
 from consilience.kernels.lorentzian_tree import split
 
+_FLOAT64 = np.dtype(np.float64)
 _SPARE = 2  # candidates beyond k: with fewer, near-ties go through a second scan; with more, each query costs more
 _TREE_FROM = 8192  # rows; below it a scan of everything is too quick to improve on
 _WORTH_PRUNING = 0.75  # of all blocks visited: a visit by choice costs a little more than one in passing
@@ -66,6 +67,7 @@ class LorentzianIndex:
         self._boxes = self._make_boxes() if tree else None
         self._share = self._visited() if tree else 1.0
         self.method_ = "tree" if tree and (method == "tree" or self._share < _WORTH_PRUNING) else "brute"
+        self._prepared = self.reference, self._order, self._center, self._blocks
         self._shrinks: dict[tuple[int, float], float] = {}
 
     @property
@@ -88,19 +90,21 @@ class LorentzianIndex:
         -------
         distances (m, k) float64, indices (m, k) int64 into the reference.
         """
+        if recall is None and type(queries) is np.ndarray and type(k) is int:
+            answer = self._few(queries, k)
+            if answer is not None:
+                return answer
         n, d = self.shape
         owner = "LorentzianIndex.query"
         rows = matrix(queries, "queries", owner, d)
         k = count(k, "k", owner, n, ", the number of reference rows")
         shrink = 1.0 if recall is None else self._shrink(k, share(recall, "recall", owner))
-        distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
         grouped = len(rows) >= GROUP or self._share < _WORTH_GROUPING
         pruned = grouped and (shrink < 1.0 or self.method_ == "tree")
         if len(rows) < GROUP and not pruned:
-            prepared = self.reference, self._order, self._center, self._blocks
-            _lorentzian_scan.answer(*prepared, rows, min(k + _SPARE, n), distances, indices)
-            return distances, indices
+            return _lorentzian_scan.answer(*self._prepared, rows, k, min(k + _SPARE, n))[:2]
         order, homes = self._by_home(rows) if pruned else (np.arange(len(rows)), None)
+        distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
 
         def work(start: int, stop: int) -> None:
             for first in range(start, stop, _CHUNK):
@@ -109,6 +113,19 @@ class LorentzianIndex:
 
         in_chunks(work, len(rows), float(len(rows)) * n * d, self.n_threads)
         return distances, indices
+
+    def _few(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The answer to a few queries that are just as the kernels want them, else None.
+
+        After other work has taken the caches, most of the time of a lone query would go into the Python that checks it.
+        """
+        n, d = self.reference.shape
+        if queries.dtype is not _FLOAT64 or not queries.flags.carray or queries.ndim != 2 or queries.shape[1] != d:
+            return None
+        if not 0 < len(queries) < GROUP or not 0 < k <= n or (self.method_ == "tree" and self._share < _WORTH_GROUPING):
+            return None
+        distances, indices, finite = _lorentzian_scan.answer(*self._prepared, queries, k, min(k + _SPARE, n))
+        return (distances, indices) if finite else None
 
     def _answer(
         self,

@@ -41,13 +41,17 @@ def lorentzian_distances(X: Any, Y: Any = None, *, n_threads: int | None = None)
     n_threads = threads(n_threads, "lorentzian_distances")
     columns = None if _overflows(left, right) else _columns(right)
 
+    # Whole groups of rows, so that the same rows are worked on together whatever the number of threads.
+    rows = _lorentzian_pairs.ROWS
+
     def work(start: int, stop: int) -> None:
+        start, stop = start * rows, min(stop * rows, len(left))
         if columns is None:
             _lorentzian_exact.exact_pairs(left, right, start, stop, out)
         else:
             _lorentzian_pairs.fill_pairs(left, columns, start, stop, out)
 
-    in_chunks(work, len(left), float(out.size) * (left.shape[1] + 16), n_threads)
+    in_chunks(work, -(-len(left) // rows), float(out.size) * (left.shape[1] + 16), n_threads)
     return out
 
 

@@ -34,12 +34,17 @@ def test_offset_costs_no_accuracy():
     np.testing.assert_allclose(lorentzian_distances(X, Y), oracle.distances(X, Y), rtol=1e-13)
 
 
-def test_threads_order_and_type_change_nothing():
+@pytest.mark.parametrize("unit", [1.0, 2.0**-6])
+def test_threads_order_and_type_change_nothing(unit):
     rng = np.random.default_rng(1)
-    X, Y = (rng.integers(-9, 9, (n, 12)).astype(float) for n in (203, 1501))
-    Y[::7] = X[rng.integers(0, len(X), len(Y[::7]))] + 2.0**-14  # near pairs are measured in another way
+    X, Y = (unit * rng.integers(-500, 500, (n, 12)) for n in (203, 1501))
+    Y[::7] = X[rng.integers(0, len(X), len(Y[::7]))]
+    Y[::14] += (
+        2.0**-13
+    )  # near pairs are measured in another way, and so are those that are worked on together with them
     expected = lorentzian_distances(X, Y, n_threads=1)
-    for x, y in [(X, Y), (np.asfortranarray(X), Y.astype(np.float32)), (X.astype(int), np.repeat(Y, 2, axis=0)[::2])]:
+    whole = X.astype(int) if unit == 1.0 else X
+    for x, y in [(X, Y), (np.asfortranarray(X), Y.astype(np.float32)), (whole, np.repeat(Y, 2, axis=0)[::2])]:
         np.testing.assert_array_equal(lorentzian_distances(x, y, n_threads=2), expected)
 
 
