@@ -1,7 +1,8 @@
 """Speed of the sequence networks, on whatever machine and backend this runs.
 
 Run ``python benchmarks/keras_models.py [folds] [latency] [throughput] [memory] [defaults]``; without a name all but
-``defaults``. ``KERAS_BACKEND`` chooses the backend, ``DEVICE`` the device. ``throughput`` sets each network against the
+``defaults``. ``KERAS_BACKEND`` chooses the backend, ``DEVICE`` the device of every part and of the peer. On a GPU both
+sides multiply in TF32, or, with ``TF32=0``, in float32. ``throughput`` sets each network against the
 same one written by hand in PyTorch, where torch is installed: equal outputs and loss are checked first, then
 repetitions alternate and the median of their ratios is printed. On a GPU the same script trains there, and says which
 kernels its program calls.
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from consilience.base import restore
 from consilience.base.scores import classification_scores
@@ -24,10 +26,12 @@ from consilience.boosting import LogisticClassifier
 from consilience.data import build_features, build_labels, planted_market
 from consilience.keras_models import CNNClassifier, LSTMClassifier, TransformerClassifier, programs
 from consilience.keras_models.backend import choose_backend
-from consilience.keras_models.device import precise, resolve_device
+from consilience.keras_models.device import precise, resolve_device, running_on
+from consilience.serving import Live
 
 WINDOW, FEATURES, UNITS, BATCH = 60, 32, 64, 128
 DEVICE = os.environ.get("DEVICE", "auto")
+TF32 = os.environ.get("TF32", "1") != "0"
 PEAKS = {  # dense TFLOP/s from the makers' data sheets: (TF32 matrix units or plain float32, bfloat16)
     "B200": (1100, 2250),
     "H200": (494, 989),
@@ -58,10 +62,10 @@ def folds() -> None:
         for fold in range(1, 7):
             end = fold * 10_000 // 7
             cut = int(0.85 * end)
-            model = cls(random_state=0).fit(X[:cut], y[:cut], validation=(X[cut:end], y[cut:end]))
+            model = cls(random_state=0, device=DEVICE).fit(X[:cut], y[:cut], validation=(X[cut:end], y[cut:end]))
             model.predict_proba(X[end : end + 1400])
         total += (six := time.perf_counter() - begin)
-        cls(random_state=0).fit(X, y)
+        cls(random_state=0, device=DEVICE).fit(X, y)
         refit, busy = time.perf_counter() - begin - six, time.process_time() - busy
         print(f"{cls.__name__:22s} six folds {six:5.1f} s, refit {refit:4.1f} s ({busy:.1f} s of processor time)")
     print(f"both, six folds        {total:.1f} s")
@@ -71,14 +75,19 @@ def folds() -> None:
 
 
 def latency(repeat: int = 3000) -> None:
-    """Median milliseconds of one row of LSTM(64): a served predictor's newest row, and the estimator's whole call."""
+    """Median milliseconds of one row of LSTM(64): served, by the estimator, and the estimator's call for all rows."""
     X, y = rows(500, FEATURES)
-    fitted = LSTMClassifier(window=WINDOW, units=UNITS, epochs=1, random_state=0).fit(X, y)
-    model = restore(fitted.get_state()).warm(1)
-    tail = np.ascontiguousarray(X[-WINDOW:])
+    settings = {"window": WINDOW, "units": UNITS, "epochs": 1, "random_state": 0, "device": DEVICE}
+    frame = pd.DataFrame(X, index=pd.date_range("2026-01-01", periods=len(X), freq="h")).add_prefix("f")
+    fitted, named = LSTMClassifier(**settings).fit(X, y), LSTMClassifier(**settings).fit(frame, y)
+    model, served = (restore(own.get_state()).warm(1) for own in (fitted, named))
+    live = Live(served, {"features": [], "label": "benchmark", "classes": [0, 1]})
+    tail, newest = np.ascontiguousarray(X[-WINDOW:]), frame[-WINDOW:].copy()
     expected = fitted.predict_proba(X)[-1]
     calls = {
-        "served, newest row": lambda: model.predict_newest_proba(tail),
+        "served, Live.predict_newest": lambda: live.predict_newest(newest).to_numpy(),
+        "the estimator's predict_newest_proba": lambda: model.predict_newest_proba(tail),
+        "the same of a data frame": lambda: served.predict_newest_proba(newest),
         "predict_proba of the window's rows": lambda: model.predict_proba(tail),
         "without input checks": lambda: model._compiled().run_batch(windows, lengths),
     }
@@ -122,12 +131,13 @@ def throughput(repeat: int, epochs: int, only: str) -> None:
         sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120
         import networks_in_torch as by_hand
 
+        on = resolve_device(DEVICE, "benchmark").replace("gpu", "cuda").replace("cuda:all", "cuda:0")
         for name in by_hand.NETWORKS:
             if (own := name.partition(",")[0]) in models:
-                peers[name] = peer = by_hand.Training(name, models[own], X, y)
+                peers[name] = peer = by_hand.Training(name, models[own], X, y, on, TF32)
                 gap = _gap(models[own], peer, X, y)
                 print(f"{name}: outputs and loss equal to {gap:.0e}")
-                assert gap < 1e-4 if peer.device.type == "cuda" else gap < 1e-5
+                assert gap < (1e-5 if peer.device.type == "cpu" else 2e-3 if TF32 else 1e-4)
                 peer.epochs(1)
     ours: dict[str, list[float]] = {name: [] for name in models}
     theirs: dict[str, list[float]] = {name: [] for name in peers}
@@ -200,24 +210,60 @@ def _card() -> str:
 
 def _path(model: Any) -> str:
     """What the compiled training step calls, read from the program itself."""
-    device = resolve_device(DEVICE, "benchmark")
-    backend = choose_backend()
-    if backend != "jax":
-        return f"{backend}, {'GPU layers' if device != 'cpu' else 'plain operations'} (its program is not read here)"
+    device, backend = resolve_device(DEVICE, "benchmark"), choose_backend()
     architecture = model._architecture(device, precise(model.precision, device))
-    recipe = model._recipe(architecture, "cross_entropy", BATCH, model.accumulation)
-    trainer = programs.trainer(recipe)
-    chunk = (programs.steps_per_chunk(BATCH, WINDOW, FEATURES), BATCH)
-    kinds = [(*chunk, WINDOW, FEATURES), chunk, chunk, chunk, chunk[:1]]
+    trainer = programs.trainer(model._recipe(architecture, "cross_entropy", BATCH, model.accumulation))
+    steps = programs.steps_per_chunk(BATCH, WINDOW, FEATURES)
+    kinds = [(steps, BATCH, WINDOW, FEATURES), *[(steps, BATCH)] * 3, (steps,)]
     data = tuple(np.zeros(shape, kind) for shape, kind in zip(kinds, ("f4", "i4", "i4", "f4", "f4")))
-    text = trainer._run.lower(trainer.start(model.weights_, 0), data, np.int32(1)).compile().as_text()
+    state = trainer.start(model.weights_, 0)
+    if backend == "jax":
+        text = trainer._run.lower(state, data, np.int32(1)).compile().as_text()
+    else:
+        text = _path_in_place(trainer, state, programs.Chunk(*data, 1), backend, device)
     signs = {
-        "cuDNN LSTM": ("cudnn_rnn", "cudnn$rnn", "cudnnRNN"),
-        "flash attention (cuDNN)": ("cudnn$fmha", "__cudnn$fmha", "dot_product_attention_fwd"),
-        "loop over the window": ("while", "scan"),
+        "cuDNN LSTM": ("cudnn_rnn", "cudnn$rnn", "cudnnRNN", "CudnnRNN"),
+        "compiled LSTM kernel": ("consilience_lstm",),
+        "flash attention": ("cudnn$fmha", "__cudnn$fmha", "dot_product_attention_fwd", "flash_attention", "flash_fwd"),
+        "loop over the steps": ("while", "scan"),
     }
     found = [name for name, marks in signs.items() if any(mark in text for mark in marks)]
-    return ", ".join(found) or "plain matrix products"
+    return f"{backend}: " + (", ".join(found) or "plain operations")
+
+
+def _path_in_place(trainer: Any, state: Any, chunk: Any, backend: str, device: str) -> str:
+    """Names of the operations: of TensorFlow's graph, XLA's where it compiles it; of what torch runs in one step."""
+    if backend == "torch" and device == "cpu":
+        return ""  # eager operations, thousands of them: nothing to find
+    if backend == "torch":
+        from torch import profiler
+
+        with running_on(device), profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as seen:
+            trainer.run(state, chunk)
+        return " ".join(event.key for event in seen.key_averages())
+    import tensorflow as tf
+
+    given = [
+        [tf.constant(part) for part in (chunk.x, chunk.lengths, chunk.y, chunk.weight, chunk.rates)],
+        tf.constant(1),
+    ]
+    if device == "cpu":
+        return trainer._run.experimental_get_compiler_ir(*given)(stage="optimized_hlo")
+    graph = trainer._run.get_concrete_function(*given).graph.as_graph_def()
+    return " ".join([node.op for node in graph.node] + [n.op for f in graph.library.function for n in f.node_def])
+
+
+def _multiply_in(tf32: bool) -> None:
+    """Whether a GPU's float32 products round their factors to TF32 while training: alike here and in the peer."""
+    backend = choose_backend()
+    if backend == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "float32")
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(tf32)
 
 
 # -- memory --------------------------------------------------------------------------------------------------------
@@ -228,11 +274,15 @@ import numpy as np
 from consilience.keras_models import LSTMClassifier
 
 def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:  # of this program; ru_maxrss also counts what its parent held when it started it
+        lines = open("/proc/self/status").read().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except OSError:
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 n, features, window = map(int, sys.argv[1:4])
 small = np.random.default_rng(0).standard_normal((400, features))
-make = lambda: LSTMClassifier(window=window, epochs=1, random_state=0)
+make = lambda: LSTMClassifier(window=window, epochs=1, random_state=0, device=sys.argv[4])
 imported = peak()
 make().fit(small, (small[:, 0] > 0).astype(int))  # compiled, on rows that need next to no memory
 compiled = peak()
@@ -246,14 +296,15 @@ print(imported, compiled, loaded, peak(), held)
 
 
 def memory(n: int = 200_000, features: int = 64) -> None:
-    """Peak resident memory of a training, beyond what importing and compiling took, as a multiple of data and model."""
-    command = [sys.executable, "-c", _MEASURED, str(n), str(features), str(WINDOW)]
+    """Peak memory of a training, rows included, program not: as a multiple of data and model."""
+    command = [sys.executable, "-c", _MEASURED, str(n), str(features), str(WINDOW), DEVICE]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     imported, compiled, loaded, peak, held = map(float, out.split())
     print(f"{n:,} rows x {features}, window {WINDOW}: data and model {held / 1e6:.0f} MB")
-    grown, compiling, data = ((a - b) / 1e6 for a, b in ((peak, compiled), (compiled, imported), (loaded, compiled)))
-    print(f"peak beyond the program {grown:.0f} MB = {1e6 * grown / held:.2f} x; of that X and y {data:.0f} MB")
-    print(f"compiling took {compiling:.0f} MB; peak beyond the import {grown + compiling:.0f} MB")
+    grown, compiling = (peak - loaded) / 1e6, (compiled - imported) / 1e6
+    total = held + peak - loaded
+    print(f"training adds {grown:.0f} MB to the loaded rows; with them {total / 1e6:.0f} MB = {total / held:.2f} x")
+    print(f"importing took {imported / 1e6:.0f} MB, compiling {compiling:.0f} MB")
 
 
 # -- defaults ------------------------------------------------------------------------------------------------------
@@ -312,7 +363,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a network's name")
     parser.add_argument("--seeds", type=int, default=20)
     given = parser.parse_args()
-    print(f"{choose_backend()} on {resolve_device('auto', 'benchmark')}, {os.cpu_count()} cores, {platform.machine()}")
+    device = resolve_device(DEVICE, "benchmark")
+    if device != "cpu":
+        _multiply_in(TF32)
+    print(f"{choose_backend()} on {device}, {os.cpu_count()} cores, {platform.machine()}")
     for part in given.parts:
         if part == "throughput":
             throughput(given.repeat, given.epochs, given.only)

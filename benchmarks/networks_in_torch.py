@@ -164,8 +164,12 @@ NETWORKS = {
 class Training:
     """Epochs of one such network with AdamW, clipped gradients and shuffled batches, weights taken from ``model``."""
 
-    def __init__(self, name: str, model: Any, X: np.ndarray, y: np.ndarray) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(
+        self, name: str, model: Any, X: np.ndarray, y: np.ndarray, device: str = "cpu", tf32: bool = True
+    ) -> None:
+        self.device = torch.device(device)
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")  # of a GPU
+        torch.backends.cudnn.allow_tf32 = tf32
         self.net = NETWORKS[name](model, X.shape[1])
         self.net.take([torch.tensor(w) for w in model.weights_])
         self.net.to(self.device)

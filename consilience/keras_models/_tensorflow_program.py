@@ -50,48 +50,58 @@ class Trainer(InPlaceTrainer):
 
 
 class Forward:
-    """As the JAX program: the weights are one argument of one compiled function per batch size, shared by every fold.
-
-    A call of a small network is mostly TensorFlow's own work, which grows with the number of arguments and with what it
-    has to find out about them: hence one vector of all weights, and functions whose shapes are settled.
-    """
+    """As the JAX program: the weights are an argument of one compiled function per batch size, shared by every fold."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
-        self._streams = [np.asarray(v) for v in model.non_trainable_variables]
-        self._shapes = [tuple(v.shape) for v in model.trainable_variables]
-        self._compiled: dict[tuple[bool, tuple[int, ...]], Any] = {}
-        self._whole: dict[int, Any] = {}  # the lengths of so many whole windows, by far the most frequent
-        self._lock = threading.Lock()
+        self._call, self._embed = _Output(model, embed=False), _Output(model, embed=True)
 
     def place(self, weights: list[np.ndarray]) -> Any:
         return tf.constant(np.concatenate([np.asarray(a, np.float32).ravel() for a in weights]))
 
     def __call__(self, weights: Any, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._run(weights, x, lengths, False)
+        return self._call(weights, x, lengths)
 
     def embed(self, weights: Any, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._run(weights, x, lengths, True)
+        return self._embed(weights, x, lengths)
 
-    def _run(self, weights: Any, x: np.ndarray, lengths: np.ndarray, embed: bool) -> np.ndarray:
-        function = self._compiled.get((embed, x.shape))
+
+class _Output:
+    """One of a network's two outputs.
+
+    A call of a small network is mostly TensorFlow's own work, which grows with the number of arguments and with what it
+    has to find out about them: hence one vector of all weights, and functions whose shapes are settled.
+    """
+
+    def __init__(self, model: Any, embed: bool) -> None:
+        self._model, self._embed = model, embed
+        self._streams = [np.asarray(v) for v in model.non_trainable_variables]
+        self._shapes = [tuple(v.shape) for v in model.trainable_variables]
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._whole: dict[int, Any] = {}  # the lengths of so many whole windows, by far the most frequent
+        self._lock = threading.Lock()
+
+    def __call__(self, weights: Any, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        function = self._compiled.get(x.shape)
         if function is None:
             with self._lock:
-                function = self._compiled.get((embed, x.shape)) or self._compile(embed, x.shape)
+                function = self._compiled.get(x.shape) or self._compile(x.shape)
         whole = self._whole.get(len(x)) if lengths.min() == x.shape[1] else None
         return function([weights, tf.constant(x), tf.constant(lengths) if whole is None else whole]).numpy()
 
-    def _compile(self, embed: bool, shape: tuple[int, ...]) -> Any:
+    def _cache_size(self) -> int:
+        return len(self._compiled)
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        sizes = [math.prod(own) for own in self._shapes]
+
         def run(packed: Any, x: Any, lengths: Any) -> Any:
-            sizes = [math.prod(own) for own in self._shapes]
             weights = [tf.reshape(part, own) for part, own in zip(tf.split(packed, sizes), self._shapes)]
             (out, representation), _ = self._model.stateless_call(weights, self._streams, [x, lengths], training=False)
-            return representation if embed else out
+            return representation if self._embed else out
 
-        n_weights = sum(math.prod(own) for own in self._shapes)
-        signature = [tf.TensorSpec((n_weights,)), tf.TensorSpec(shape), tf.TensorSpec(shape[:1], tf.int32)]
+        signature = [tf.TensorSpec((sum(sizes),)), tf.TensorSpec(shape), tf.TensorSpec(shape[:1], tf.int32)]
         function = tf.function(run, input_signature=signature, jit_compile=not accelerated()).get_concrete_function()
         inner = getattr(getattr(function, "inference_fn", None), "call_preflattened", None)  # without checks of types
         self._whole[shape[0]] = tf.constant(np.full(shape[0], shape[1], np.int32))
-        self._compiled[embed, shape] = inner or (lambda given: function(*given))
-        return self._compiled[embed, shape]
+        self._compiled[shape] = inner or (lambda given: function(*given))
+        return self._compiled[shape]
