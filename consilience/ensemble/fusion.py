@@ -43,7 +43,8 @@ class FusionClassifier(FusionBase, ClassifierPredictor):
     References
     ----------
     Wolpert, *Stacked generalization* (1992), for fitting on what unseen rows gave. Schönemann, *A generalized solution
-    of the orthogonal Procrustes problem* (1966). Arevalo et al., *Gated multimodal units for information fusion* (2017).
+    of the orthogonal Procrustes problem* (1966). Arevalo et al., *Gated multimodal units for information fusion*
+    (2017).
 
     Examples
     --------

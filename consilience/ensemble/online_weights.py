@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from consilience.base import InvalidInput, InvalidState, State, invalid, nearest
-from consilience.base.persistence import read_state, write_state
+from consilience.base import InvalidInput, invalid, nearest
 from consilience.ensemble import expert_advice as advice
 from consilience.ensemble import online_checks as checks
 from consilience.ensemble.combine import CLIP
+from consilience.ensemble.online_state import OnlineState
 from consilience.ensemble.track_record import METRICS, TrackRecord, window_weights
 
 Regime = int | np.ndarray
 _METHODS = ("fixed_share", "exponential", "window")
 
 
-class OnlineWeights:
+class OnlineWeights(OnlineState):
     """Member weights per regime, updated after every outcome; only outcomes that were reported can have any effect.
 
     Parameters
@@ -304,54 +303,6 @@ class OnlineWeights:
         own = float(self.own_loss_[regime])
         return {"own": own, "best": best, "regret": own - best, "bound": np.inf if self.method == "window" else bound}
 
-    # -- state -------------------------------------------------------------------------------------------------
-
-    def get_state(self) -> State:
-        """Parameters and everything learnt, as data."""
-        spec = {name: getattr(self, name) for name in _PARAMETERS}
-        return State("OnlineWeights", {**spec, "members": list(self.members)}, dict(self._arrays()))
-
-    @classmethod
-    def from_state(cls, state: State) -> "OnlineWeights":
-        """The inverse of ``get_state``; whatever does not fit together raises InvalidState."""
-        if state.kind != "OnlineWeights":
-            raise InvalidState(f"A state of {state.kind!r} cannot become OnlineWeights.")
-        try:
-            _check_size(state)
-            self = cls(**state.spec)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidState(f"The stored OnlineWeights are damaged: {error}") from error
-        for name, own in self._arrays().items():
-            stored = state.arrays.get(name)
-            if stored is None or stored.shape != own.shape or stored.dtype != own.dtype:
-                raise InvalidState(f"The stored array {name!r} must have the shape {own.shape} and type {own.dtype}.")
-            if np.isinf(stored).any() or (not name.startswith("recent") and np.isnan(stored).any()):
-                raise InvalidState(f"The stored array {name!r} holds numbers that are not finite.")
-            own[...] = stored
-        return self
-
-    def save(self, path: str | Path) -> None:
-        """Write to one file, atomically and without pickle."""
-        write_state(self.get_state(), Path(path))
-
-    @classmethod
-    def load(cls, path: str | Path) -> "OnlineWeights":
-        """Read what ``save`` wrote."""
-        return cls.from_state(read_state(Path(path)))
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        record = self.record_
-        return {
-            "log_weights": self.log_weights_,
-            "losses": self.losses_,
-            "own_loss": self.own_loss_,
-            "steps": self.steps_,
-            "totals": record.totals,
-            "recent": record.recent,
-            "recent_won": record.recent_won,
-            "cursor": record.cursor,
-        }
-
     def _regime(self, regime: Any) -> int:
         whole = isinstance(regime, int | np.integer) and not isinstance(regime, bool)
         if not whole or not 0 <= regime < self.n_regimes:
@@ -369,9 +320,6 @@ class _Asked:
     reported: set[int] = field(default_factory=set)
 
 
-_PARAMETERS = ("method", "n_regimes", "share", "metric", "window", "min_trades", "periods_per_year")
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
@@ -381,10 +329,3 @@ def _clip(proba: np.ndarray) -> np.ndarray:
     clipped = np.clip(proba, CLIP, 1.0 - CLIP)
     total: np.ndarray = clipped / clipped.sum(axis=-1, keepdims=True)
     return total
-
-
-def _check_size(state: State) -> None:
-    """The declared sizes must be those of the arrays that are there, before anything is allocated from them."""
-    declared = (state.spec["n_regimes"], len(state.spec["members"]), state.spec["window"])
-    if state.arrays["recent"].shape != declared:
-        raise ValueError(f"its window has the shape {state.arrays['recent'].shape}, not {declared}")

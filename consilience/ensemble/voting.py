@@ -43,7 +43,8 @@ class VotingClassifier(PositionsMixin, VotingBase, ClassifierPredictor):
     ----------
     members_ : fitted on all rows. weights_ : by name. failures_, redundant_ : why members were left out.
     evidence_, out_of_fold_, oof_ : with searched weights, the members' out-of-fold predictions and what the vote itself
-        said, as for ``StackingClassifier``; None without a search.
+        said, as for ``StackingClassifier``; without a search the first and the last are None. Of a stored vote
+        ``evidence_`` comes back, the records do not.
 
     References
     ----------
