@@ -1,6 +1,7 @@
 """The compiled LSTM of ``consilience.kernels`` as an operation of JAX on the CPU, with its gradient."""
 
 import os
+import threading
 import warnings
 from functools import cache
 from typing import Any
@@ -11,9 +12,17 @@ import jax.numpy as jnp
 _FORWARD, _BACKWARD = "consilience_lstm_forward", "consilience_lstm_backward"
 
 
-@cache
+_lock = threading.Lock()
+
+
 def available() -> bool:
     """Whether this process can compile the kernel and this JAX can call it; where not, it says why, once."""
+    with _lock:
+        return _registered()
+
+
+@cache
+def _registered() -> bool:
     from numba import config
 
     if config.DISABLE_JIT or os.name != "posix":
@@ -28,7 +37,7 @@ def available() -> bool:
         warnings.warn(
             f"The compiled LSTM is not used, so training is slower: {type(error).__name__}: {reason}",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return False
     return True
