@@ -31,8 +31,8 @@ class StackState(MembersMixin):
     """Storing and restoring of both stacks.
 
     What comes back: everything that predicting, explaining and refitting need, ``evidence_``, ``oof_`` and
-    ``redundant_``. ``out_of_fold_`` comes back from the table, in float32 precision, without seconds, learning curves
-    and single folds, and without the records of redundant members.
+    ``redundant_``. ``out_of_fold_`` comes back from the table, in float32 precision, without learning curves and single
+    folds, and without the records of redundant members. No seconds are stored, so that equal fits have equal digests.
     """
 
     folds: Any
@@ -122,6 +122,6 @@ class StackState(MembersMixin):
         if not isinstance(n_rows, int) or not int(table.rows.max()) < n_rows <= most or (table.rows < 0).any():
             raise InvalidState(f"The stored {type(self).__name__} says {n_rows!r} rows, which do not fit its table.")
         classes = getattr(self, "classes_", np.empty(0))
-        self._said, seconds = read_own(arrays, table)
-        self.oof_ = own_record("stack", table, self._said, n_rows, classes, seconds)
+        self._said = read_own(arrays, table)
+        self.oof_ = own_record("stack", table, self._said, n_rows, classes, (np.empty(0), np.empty(0)))
         self.out_of_fold_ = member_records_of(table, n_rows, classes)

@@ -74,22 +74,20 @@ def read_evidence(arrays: Arrays, names: tuple[str, ...], n_classes: int) -> Evi
 
 
 def own_arrays(table: Evidence, own: OutOfFold) -> Arrays:
-    """What the ensemble itself said about the table's rows, NaN where nothing, and its members' seconds per fold."""
-    return {"own_output": own.output[table.rows], "own_seconds": np.stack([own.fit_seconds, own.predict_seconds])}
+    """What the ensemble itself said about the table's rows, NaN where nothing; no seconds: equal fits are equal."""
+    return {"own_output": own.output[table.rows]}
 
 
-def read_own(arrays: Arrays, table: Evidence) -> tuple[dict[int, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """By fold, what the ensemble said, and the seconds again.
+def read_own(arrays: Arrays, table: Evidence) -> dict[int, np.ndarray]:
+    """By fold, what the ensemble said.
 
     Raises
     ------
     InvalidState : shapes that do not fit the table, a fold of which only a part was said.
     """
-    output, seconds = arrays.get("own_output"), arrays.get("own_seconds")
+    output = arrays.get("own_output")
     if output is None or output.shape != table.outputs.shape[1:] or output.dtype.kind != "f" or np.isinf(output).any():
         raise InvalidState("The stored own predictions of an ensemble must fit its out-of-fold table.")
-    if seconds is None or seconds.ndim != 2 or len(seconds) != 2 or seconds.dtype.kind != "f":
-        raise InvalidState("The stored seconds of an ensemble must be two rows of numbers.")
     said = {}
     for fold in np.unique(table.fold).tolist():
         part = output[table.fold == fold]
@@ -97,7 +95,7 @@ def read_own(arrays: Arrays, table: Evidence) -> tuple[dict[int, np.ndarray], tu
             said[fold] = part
         elif not np.isnan(part).all():
             raise InvalidState(f"The stored own predictions of an ensemble cover a part of fold {fold} only.")
-    return said, (seconds[0], seconds[1])
+    return said
 
 
 def read_array(arrays: Arrays, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
