@@ -263,7 +263,17 @@ class SequenceNetwork:
         return self._compiled().run_batch(windows.left_aligned(rows), windows.lengths[rows])
 
     def warm(self, n_rows: int = 1) -> Any:
-        """Compile and run the prediction of so many rows once, so that the first real one is as fast as the rest."""
+        """Compile and run the prediction of so many rows once, so that the first real one is as fast as the rest.
+
+        ``serving.Live.load`` calls it. Returns the model.
+
+        >>> import numpy as np
+        >>> from consilience.keras_models import LSTMRegressor
+        >>> X = np.random.default_rng(0).standard_normal((60, 2))
+        >>> model = LSTMRegressor(window=5, units=4, epochs=1, random_state=0).fit(X, X[:, 0])
+        >>> model.warm().predict_newest(X[-5:]).shape
+        (1,)
+        """
         window = np.zeros((n_rows, self.window, self.n_features_in_), np.float32)
         self._compiled().run_batch(window, np.full(n_rows, self.window, np.int32))
         return self
@@ -277,7 +287,14 @@ class SequenceNetwork:
         return found
 
     def embed(self, X: Any) -> np.ndarray:
-        """The representation before the head, one row per row of X, (n, width): for fusion with other models."""
+        """The representation before the head, one row per row of X, (n, width): for fusion with other models.
+
+        >>> import numpy as np
+        >>> from consilience.keras_models import LSTMRegressor
+        >>> X = np.random.default_rng(0).standard_normal((60, 2))
+        >>> LSTMRegressor(window=5, units=4, epochs=1, random_state=0).fit(X, X[:, 0]).embed(X).shape
+        (60, 4)
+        """
         return self._outputs(X, embed=True)
 
     def export(self, path: str | Path, format: str = "tf_saved_model") -> Path:

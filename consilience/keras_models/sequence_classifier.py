@@ -24,7 +24,8 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
         X : (n, n_features), indexed by time or by (asset, time), or an array.
         y : (n,) labels.
         sample_weight : (n,) non-negative, or None.
-        validation : (X, y) later than the training rows, for early stopping only; None trains all epochs.
+        validation : (X, y) later than the training rows, for early stopping only; None trains all epochs. See
+            ``validation.validation_windows`` for the rows that their windows see.
         """
         check_sequence_params(self)
         values, labels, weight = self._read_fit(X, y, sample_weight)
@@ -69,6 +70,16 @@ class SequenceClassifier(SequenceNetwork, ClassifierPredictor):
         """Probabilities (n, n_classes) of the last n rows; X holds one asset's rows, ``lookback`` before the first.
 
         Equal to the last n rows of ``predict_proba(X)``, without the work of the others: what a server calls.
+
+        Raises
+        ------
+        InvalidInput : n is no whole number from 1 to the rows given, or X has several assets or is not in time order.
+
+        >>> from consilience.keras_models import LSTMClassifier
+        >>> X = np.random.default_rng(0).standard_normal((60, 2))
+        >>> model = LSTMClassifier(window=5, units=4, epochs=1, random_state=0).fit(X, (X[:, 0] > 0).astype(int))
+        >>> bool(np.allclose(model.predict_newest_proba(X[-6:], n=2), model.predict_proba(X)[-2:], atol=1e-6))
+        True
         """
         return self._finished(self._newest(X, n))
 

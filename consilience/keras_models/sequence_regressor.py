@@ -47,7 +47,17 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
         return self._targets(self._outputs(X))
 
     def predict_newest(self, X: Any, n: int = 1) -> np.ndarray:
-        """The last n rows of ``predict(X)``, of one asset's rows, without the work of the others."""
+        """The last n rows of ``predict(X)``, of one asset's rows, without the work of the others.
+
+        Raises
+        ------
+        InvalidInput : n is no whole number from 1 to the rows given, or X has several assets or is not in time order.
+
+        >>> from consilience.keras_models import LSTMRegressor
+        >>> X = np.random.default_rng(0).standard_normal((60, 2))
+        >>> LSTMRegressor(window=5, units=4, epochs=1, random_state=0).fit(X, X).predict_newest(X[-5:]).shape
+        (1, 2)
+        """
         return self._targets(self._newest(X, n))
 
     def _targets(self, scaled: np.ndarray) -> np.ndarray:

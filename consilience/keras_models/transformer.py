@@ -54,21 +54,33 @@ class TransformerClassifier(SequenceClassifier):
     feature_gate : let each row weigh its own features first.
     epochs, patience : passes over the rows, at most; with ``validation``, training stops after ``patience`` of them
         without gain.
-    batch_size, learning_rate, optimizer, weight_decay, clip_norm : of the training steps ("adamw", "adam" or "sgd").
-    schedule, warmup : "cosine" to zero, "constant" or "plateau", after a linear warm-up over that share of all steps.
-    accumulation : batches per weight update.
+    batch_size, learning_rate, optimizer, weight_decay, clip_norm : of the training steps ("adamw", "adam" or "sgd"; the
+        decay is of the kernels alone and apart from the gradient in all three, so "adam" is "adamw").
+    schedule, warmup : "cosine" to zero, "constant" or "plateau" (halved after two epochs without a better validation
+        loss, or training loss without ``validation``), after a linear warm-up over that share of all steps.
+    accumulation : batches per weight update; they are counted on from epoch to epoch, and what is left of them after
+        the last epoch, fewer than make an update, is dropped.
     augmentation : changes to training windows only, such as {"jitter": 0.1, "scaling": 0.1, "slicing": 0.3,
         "masking": 0.1}; see ``augmentation.augment``.
-    precision : "float32", "bfloat16" (weights stay float32), or "auto": bfloat16 on a GPU.
+    precision : "float32", "bfloat16" (weights stay float32), or "auto": bfloat16 on GPUs that have it.
     device : "auto", "cpu", "gpu", "gpu:1", or "gpu:all" (each GPU of this host takes its share of every batch; jax), to
         train on; a model predicts wherever it is loaded.
     checkpoint : a folder; a training that was killed goes on from its last epoch when it is started again.
     class_weight : None, "balanced", or a dictionary of class to weight; multiplies ``sample_weight``.
-    random_state : one seed gives one result on one backend.
+    random_state : an integer >= 0: one seed gives one result on one backend. None draws a seed.
 
     Attributes
     ----------
-    classes_, n_features_in_, weights_ (list of arrays), history_ ("loss", "val_loss", "learning_rate" per epoch).
+    classes_ : (n_classes,) labels, in the order of the probability columns.
+    n_features_in_, feature_names_in_ : what X had at ``fit`` (names only of a DataFrame).
+    weights_ : list of float32 arrays.
+    history_ : "loss", "learning_rate" and, with ``validation``, "val_loss": one number per epoch each.
+
+    Raises
+    ------
+    InvalidInput : from ``fit``: a parameter, rows or validation rows that cannot be used.
+    TrainingDiverged : from ``fit``: the loss or the weights are no longer finite.
+    OutOfMemory : the device has no room for the smallest batch.
 
     Examples
     --------
@@ -121,6 +133,10 @@ class TransformerRegressor(SequenceRegressor):
     Parameters as in ``TransformerClassifier``, and
 
     loss : "squared_error" or "huber", of the standardised target.
+
+    Attributes and errors as in ``TransformerClassifier``, but for ``classes_``, and
+
+    target_scaler_ : mean and deviation of the targets of rows with a weight, (n_targets,) each.
 
     Examples
     --------

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from consilience.base import restore
 from consilience.keras_models import (
@@ -123,4 +123,26 @@ def test_scikit_learn(estimator, check):
 @pytest.mark.slow
 @parametrize_with_checks(list(_for_checks())[1:], expected_failed_checks=lambda _: NOT_KEPT)
 def test_scikit_learn_regressors(estimator, check):
+    check(estimator)
+
+
+ONE_EACH = ("check_estimators_nan_inf", "check_dict_unchanged")
+
+
+def _one_each():
+    for cls, size in [
+        (TransformerClassifier, "width"),
+        (CNNClassifier, "filters"),
+        (LSTMRegressor, "units"),
+        (TransformerRegressor, "width"),
+        (CNNRegressor, "filters"),
+    ]:
+        small = cls(window=1, epochs=1, random_state=0, layers=1, **{size: 4})
+        for estimator, check in estimator_checks_generator(small):
+            if check.func.__name__ in ONE_EACH:
+                yield pytest.param(estimator, check, id=f"{cls.__name__}-{check.func.__name__}")
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(_one_each()))
+def test_scikit_learn_one_check_each(estimator, check):
     check(estimator)

@@ -9,17 +9,25 @@ from keras import ops
 
 from consilience.keras_models.layers import (
     CausalConvolution,
+    CausalConvolutionBlock,
     CausalLSTM,
     CausalSelfAttention,
     FeatureGate,
     LearnedPositions,
     SequencePooling,
     SinusoidalPositions,
+    StepDropout,
     TransformerBlock,
+    attention,
+    convolution,
+    dropout,
+    gate,
     pooling,
     positions,
     recurrent,
+    standardise,
 )
+from tests.reference import networks
 
 pytestmark = pytest.mark.xdist_group("keras")
 
@@ -145,26 +153,66 @@ def test_learned_positions_count_from_the_end():
 
 
 @pytest.mark.parametrize("kind", ["last", "mean", "attention"])
-def test_pooling_never_reads_padding(kind):
+def test_pooling_equals_the_formula_and_never_reads_padding(kind):
     x = sequence()
     lengths = np.array([6, 1, 4], np.int32)
     layer = SequencePooling(kind)
+    layer(x, lengths)
+    randomise(layer)
     out = as_numpy(layer(x, lengths))
     padded = x.copy()
     for row, length in enumerate(lengths):
         padded[row, length:] = 1e3
     np.testing.assert_allclose(as_numpy(layer(padded, lengths)), out, atol=1e-5)
-    expected = (
-        x[np.arange(3), lengths - 1] if kind == "last" else [x[r, :n].mean(axis=0) for r, n in enumerate(lengths)]
-    )
+    expected = []
+    for row, n in zip(x, lengths, strict=True):
+        real = row[:n]
+        if kind == "attention":
+            score = np.exp(real @ as_numpy(layer.score.kernel)[:, 0] + as_numpy(layer.score.bias))
+            expected.append(score / score.sum() @ real)
+        else:
+            expected.append(real[-1] if kind == "last" else real.mean(axis=0))
     np.testing.assert_allclose(out, expected, atol=1e-5)
+    assert np.ptp(as_numpy(out)[0]) > 0 and (kind != "attention" or np.abs(out[0] - x[0].mean(axis=0)).max() > 1e-2)
 
 
-def test_an_untrained_gate_lets_everything_pass():
+def test_the_gate_equals_the_formula_and_lets_everything_pass_untrained():
     x = sequence()
-    np.testing.assert_allclose(as_numpy(FeatureGate()(x)), x, atol=1e-6)
+    layer = FeatureGate()
+    np.testing.assert_allclose(as_numpy(layer(x)), x, atol=1e-6)
+    randomise(layer)
+    score = np.exp(x @ as_numpy(layer.score.kernel) + as_numpy(layer.score.bias))
+    np.testing.assert_allclose(as_numpy(layer(x)), x * 4 * score / score.sum(axis=-1, keepdims=True), atol=1e-5)
 
 
-@pytest.mark.parametrize("module", [positions, pooling, recurrent])
+def test_a_convolution_block_equals_the_formula():
+    x = sequence(window=7)
+    layer = CausalConvolutionBlock(4, kernel_size=2, dilation=2)
+    layer(x)
+    randomise(layer)
+    first, bias1, second, bias2, gamma1, beta1, gamma2, beta2 = (
+        as_numpy(v)
+        for part in (layer.first, layer.second, layer.norm_first, layer.norm_second)
+        for v in part.trainable_variables
+    )
+    for number in range(3):
+        y = np.maximum(networks.norm(networks.convolution(x[number], first, bias1, 2, 2), gamma1, beta1), 0.0)
+        y = np.maximum(networks.norm(networks.convolution(y, second, bias2, 2, 2), gamma2, beta2), 0.0)
+        np.testing.assert_allclose(as_numpy(layer(x))[number], x[number] + y, atol=1e-5)
+
+
+def test_step_dropout_drops_whole_channels_of_a_window_and_only_while_training():
+    layer = StepDropout(0.4, seed=0)
+    x = np.ones((200, 6, 8), np.float32)
+    np.testing.assert_array_equal(as_numpy(layer(x)), x)
+    np.testing.assert_array_equal(as_numpy(layer(x, training=False)), x)
+    out = as_numpy(layer(x, training=True))
+    np.testing.assert_array_equal(out, np.broadcast_to(out[:, :1], out.shape))
+    np.testing.assert_allclose(np.unique(out), [0.0, 1 / 0.6], rtol=1e-5)
+    assert 0.35 < (out[:, 0] == 0).mean() < 0.45 and (out[:, 0] == 0).any(axis=1).mean() < 1.0
+    assert len({tuple(row) for row in (out[:, 0] == 0).tolist()}) > 50, "each window draws its own"
+
+
+@pytest.mark.parametrize("module", [attention, convolution, dropout, gate, positions, pooling, recurrent, standardise])
 def test_examples(module):
     assert doctest.testmod(module).failed == 0

@@ -23,7 +23,16 @@ class CausalSelfAttention(keras.layers.Layer):
         x: (batch, window, width).
         newest: None, or (batch, window) float, one-hot: only that row's output is computed, (batch, 1, width).
 
+    Returns (batch, window, width), or (batch, 1, width).
+
     On a GPU ``keras.ops.dot_product_attention`` is used, which picks flash attention where card and shapes allow it.
+
+    Example:
+
+    >>> CausalSelfAttention(2, rotary=True)(ops.ones((3, 5, 8))).shape == (3, 5, 8)
+    True
+
+    Reference: Vaswani et al. (2017), Attention is all you need, section 3.2.
     """
 
     def __init__(self, heads: int, rotary: bool = False, **kwargs: Any) -> None:
@@ -98,6 +107,13 @@ class TransformerBlock(keras.layers.Layer):
         x: (batch, window, width).
         newest: None, or (batch, window) one-hot: the output of that row alone, (batch, 1, width), for less than half
             the work. The last block of a network that reads only its newest row runs so.
+
+    Example:
+
+    >>> newest = ops.one_hot(ops.convert_to_tensor([4, 0, 2]), 5)
+    >>> block, x = TransformerBlock(2), ops.ones((3, 5, 8))
+    >>> block(x).shape == (3, 5, 8), block(x, newest).shape == (3, 1, 8)
+    (True, True)
 
     Reference: Xiong et al. (2020), On layer normalization in the Transformer architecture.
     """

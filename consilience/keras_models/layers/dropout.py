@@ -17,6 +17,13 @@ class StepDropout(keras.layers.Dropout):
     A recurrent state is disturbed less than by fresh noise in every row, and the random numbers, which are costly on a
     CPU, are needed once per window.
 
+    Example:
+
+    >>> x = keras.ops.ones((2, 5, 3))
+    >>> out = keras.ops.convert_to_numpy(StepDropout(0.5, seed=1)(x, training=True))
+    >>> bool((out == out[:, :1]).all()), bool((keras.ops.convert_to_numpy(StepDropout(0.5)(x)) == 1.0).all())
+    (True, True)
+
     Reference: Gal & Ghahramani (2016), A theoretically grounded application of dropout in recurrent neural networks.
     """
 

@@ -12,6 +12,13 @@ class FeatureGate(keras.layers.Layer):
     Call arguments:
         x: (batch, window, features). With zero weights every feature passes unchanged (a gate of 1).
 
+    Returns the shape of x.
+
+    Example:
+
+    >>> [float(v) for v in FeatureGate()(ops.convert_to_tensor([[[2.0, 5.0]]]))[0, 0]]
+    [2.0, 5.0]
+
     Reference: the variable selection of Lim et al. (2021), Temporal fusion transformers, reduced to its gate.
     """
 

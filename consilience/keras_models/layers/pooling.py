@@ -14,6 +14,11 @@ class NewestRow(keras.layers.Layer):
 
     Args:
         window: rows per window.
+
+    Example:
+
+    >>> [[int(v) for v in row] for row in NewestRow(3)(ops.convert_to_tensor([3, 1]))]
+    [[0, 0, 1], [1, 0, 0]]
     """
 
     def __init__(self, window: int, **kwargs: Any) -> None:

@@ -34,6 +34,11 @@ class LearnedPositions(keras.layers.Layer):
 
     Call arguments:
         x: (batch, window, width). lengths: (batch,) real rows.
+
+    Example:
+
+    >>> LearnedPositions()(ops.zeros((1, 4, 6)), ops.ones((1,), "int32") * 4).shape == (1, 4, 6)
+    True
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -51,6 +56,10 @@ def rotate(x: Any, window: int, at: Any = None) -> Any:
     x: (batch, window, heads, width) with an even width; or, with ``at`` (batch, window) one-hot over positions,
     (batch, 1, heads, width), one row of each window. Products of two rotated vectors depend on the distance between
     their positions only, so left-aligned windows need no shift.
+
+    >>> x = ops.ones((1, 2, 1, 4))
+    >>> bool(ops.all(ops.isclose(rotate(x, 2)[:, 0], x[:, 0]))), bool(ops.all(ops.isclose(rotate(x, 2)[:, 1], x[:, 1])))
+    (True, False)
 
     Reference: Su et al. (2021), RoFormer.
     """
