@@ -9,6 +9,7 @@ brute force measures Euclidean distance (matrix products), which is easier.
 import argparse
 import importlib.metadata
 import importlib.util
+import os
 import time
 from collections.abc import Callable
 from statistics import median
@@ -376,6 +377,7 @@ ROWS = {"knn": knn, "market": market, "large": large, "pairwise": pairwise, "one
 
 
 def main() -> None:
+    os.environ.setdefault("CONSILIENCE_BIND_THREADS", "1")  # ours are the only threads here that work in bursts
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", choices=[*ROWS, []], default=[])
     parser.add_argument("--repeats", type=int, default=5)

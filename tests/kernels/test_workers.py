@@ -137,6 +137,21 @@ def test_an_error_in_any_thread_reaches_the_caller(bad):
         workers.in_threads(work, 3)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be bound here")
+@pytest.mark.parametrize("bind", ["0", "1"])
+def test_threads_are_bound_where_that_is_asked_for(bind):
+    program = (
+        "import os\n"
+        "from consilience.kernels.workers import in_threads, n_threads\n"
+        "mine, found = os.sched_getaffinity(0), {}\n"
+        "in_threads(lambda number: found.__setitem__(number, os.sched_getaffinity(0)), 2)\n"
+        "assert found[0] == mine == os.sched_getaffinity(0)\n"
+        f"assert found[1] == ({{sorted(mine)[-1 if len(mine) == 1 else 1]}} if {bind} else mine)\n"
+    )
+    environment = {**os.environ, "CONSILIENCE_BIND_THREADS": bind}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_process_has_threads_of_its_own():
     program = (
