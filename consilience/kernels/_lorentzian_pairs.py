@@ -161,16 +161,15 @@ def _make_table(near: bool) -> Any:
             with cgutils.for_range(builder, passes) as loop:
                 lane = builder.mul(loop.index, ir.Constant(_SIZE, _TOGETHER * _WIDTH))
                 grown = _loop(builder, near, base, builder.add(args[1], lane), asked, args[3], args[4])
-                values = [value for row in grown for value in row]
                 least = builder.load(smallest)
-                for value in values:
-                    least = builder.select(builder.fcmp_ordered("<", value, least), value, least)
-                builder.store(least, smallest)
-                for number, result in enumerate(_logarithms(builder, values, near)):
-                    row, vector = divmod(number, _TOGETHER)
+                for row, values in enumerate(grown):
+                    for value in values:
+                        least = builder.select(builder.fcmp_ordered("<", value, least), value, least)
                     line = builder.add(builder.add(args[6], lane), builder.mul(args[7], ir.Constant(_SIZE, row)))
-                    place = builder.gep(kept, [builder.add(line, ir.Constant(_SIZE, vector * _WIDTH))])
-                    builder.store(result, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+                    for vector, result in enumerate(_logarithms(builder, values, near)):
+                        place = builder.gep(kept, [builder.add(line, ir.Constant(_SIZE, vector * _WIDTH))])
+                        builder.store(result, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
+                builder.store(least, smallest)
             below = builder.fcmp_ordered("<", builder.load(smallest), _spread(builder, args[8]))
             lanes = builder.bitcast(below, ir.IntType(_WIDTH))
             return builder.zext(builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0)), ir.IntType(8))

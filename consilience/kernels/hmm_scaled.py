@@ -6,7 +6,6 @@ from consilience.kernels import _hmm_passes
 from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_passes import FILTER, GATHER, SMOOTH
-from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
 from consilience.kernels._hmm_steps import WRITTEN_OUT
 from consilience.kernels.hmm_parameters import HMMParameters
 from consilience.kernels.hmm_segments import FIRST_OVERLAP, SCRATCH_LIMIT, Segments, cut, useful_threads
@@ -109,10 +108,8 @@ class ScaledPass:
         """Whether both sides of every cut tell the same story, relative to each state's probability."""
         if len(segments.before) == 0:
             return True
-        kinds = (ALPHA_LAST, ALPHA_BEFORE) if mode == FILTER else (ALPHA_LAST, ALPHA_BEFORE, WEIGHT_AFTER, WEIGHT_FIRST)
-        sides = (segments.before, segments.after)
-        flat = edges.transpose(1, 0, 2, 3).reshape(4, -1, parameters.n_states)
-        found = np.array([flat[kind, sides[number % 2]] for number, kind in enumerate(kinds)])
+        rows = segments.cut_edges[:2] if mode == FILTER else segments.cut_edges
+        found = edges.reshape(-1, parameters.n_states)[rows]
         found /= np.maximum(found.sum(axis=2, keepdims=True), 1e-300)
         found[:2] = found[:2] @ parameters.transmat
         found[2:] = found[2:] @ parameters.transmat.T

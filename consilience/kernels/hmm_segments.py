@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from consilience.kernels._hmm_lanes import LANES
+from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
 from consilience.kernels.workers import n_threads
 
 FIRST_OVERLAP = 128
@@ -53,6 +54,13 @@ class Segments:
     def first_rows(self) -> np.ndarray:
         """(G, 1, 8) bool, lanes whose step 0 is a sequence's first row and owned: its posterior is one of the start."""
         return (self.opening & (self.tables[:, 2] == 0) & (self.tables[:, 3] > 0))[:, None, :]
+
+    @cached_property
+    def cut_edges(self) -> np.ndarray:
+        """(4, n_cuts) rows of ``edges`` (G·4·8, K) that must agree at each cut: alpha of both sides, weight of both."""
+        kinds = np.array([ALPHA_LAST, ALPHA_BEFORE, WEIGHT_AFTER, WEIGHT_FIRST])
+        places = np.stack([self.before, self.after] * 2)
+        return places // LANES * (4 * LANES) + kinds[:, None] * LANES + places % LANES
 
     @cached_property
     def bounds(self) -> np.ndarray:

@@ -105,7 +105,7 @@ def test_bad_input_is_named(kind):
     bad.iloc[3, 1] = np.inf
     for X_bad, y_bad, weight, words in [
         (X, np.where(np.arange(100) == 7, np.nan, target), None, "y contains NaN"),
-        (bad, target, None, "X contains infinity"),
+        (bad, target, None, "column .f1. has infinity in 1 of"),
         (X, target, -np.ones(100), "sample_weight"),
         (X, target, np.zeros(100), "at least one non-zero"),
         (X[:0], target[:0], None, "0 sample"),
@@ -115,7 +115,7 @@ def test_bad_input_is_named(kind):
             model.fit(X_bad, y_bad, sample_weight=weight)
     model.fit(X, y)
     for X_bad, words in [
-        (bad, "X contains infinity"),
+        (bad, "column .f1. has infinity in 1 of"),
         (X.to_numpy()[:, :3], "3 features"),
         (X.drop(columns="f1"), "lacks the column 'f1'"),
         (X.assign(more=1.0), "'more'"),
