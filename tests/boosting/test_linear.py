@@ -49,10 +49,10 @@ def test_constant_and_repeated_columns(model):
 @pytest.mark.parametrize("model", [LogisticClassifier(), RidgeRegressor()])
 def test_missing_values_are_refused_by_name(model):
     X, y = market(50)
-    with pytest.raises(ValueError, match="column .f0. has NaN in"):
+    with pytest.raises(ValueError, match=r"column .f0. has NaN in"):
         model.fit(X.mask(X > 1), y)
     model.fit(X, y)
-    with pytest.raises(ValueError, match="column .f0. has NaN in"):
+    with pytest.raises(ValueError, match=r"column .f0. has NaN in"):
         model.predict(X.mask(X > 1))
 
 
