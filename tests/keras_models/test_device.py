@@ -97,8 +97,8 @@ def test_reduced_precision_trains_to_about_the_same_but_not_the_same(cls, size):
     kw = {"window": 5, "epochs": 3, "random_state": 0, size: 4}
     full, reduced = cls(**kw).fit(X, y), cls(**kw, precision="bfloat16").fit(X, y)
     assert all(w.dtype == np.float32 for w in reduced.weights_)
-    gap = np.abs(reduced.predict_proba(X) - full.predict_proba(X)).max()
-    assert 1e-5 < gap < 0.05, "bfloat16 keeps 8 bits"
+    gap = np.abs(reduced.predict_proba(X) - full.predict_proba(X)).mean()
+    assert 1e-5 < gap < 0.03, "bfloat16 keeps 8 bits"
     assert any("bfloat16" in str(layer.compute_dtype) for layer in _trained_layers(reduced))
 
 
