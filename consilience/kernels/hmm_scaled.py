@@ -120,6 +120,6 @@ class ScaledPass:
     def _totals(segments: Segments, sums: np.ndarray, k: int) -> np.ndarray:
         if sums.size == 0:
             return np.empty(0)
-        sums[:, -k:] *= segments.first_rows
+        sums[:, -k:] = np.where(segments.first_rows, sums[:, -k:], 0.0)
         lanes: np.ndarray = sums.sum(axis=2)
         return lanes.sum(axis=0)
