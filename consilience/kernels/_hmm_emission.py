@@ -3,22 +3,21 @@
 import numpy as np
 from numba import njit
 
+from consilience.kernels._compiling import INNER, Chosen
 from consilience.kernels._hmm_lanes import (
     LANES,
-    collect,
     exp,
     gather_square,
     larger,
     load,
     scatter_square,
-    spill,
     splat,
     store,
 )
-from consilience.kernels._hmm_options import INNER, Chosen
 
 BLOCK = 16  # steps whose numbers stay in the first-level cache; groups are padded to a multiple of it
-FIRST_ROW, LAST_STEP, LOW, HIGH, ENDS = range(5)  # rows of a group's table (8 lanes each)
+FIRST_ROW, LAST_STEP, LOW, HIGH, ENDS = range(5)  # rows of a group's table: eight lanes, and what holds for all of them
+ALL = LANES
 
 # loops rather than array expressions: each of those would take the compiler a third of a second
 
@@ -31,43 +30,28 @@ def pack(X: np.ndarray, d: int, table: np.ndarray, start: int, packed: np.ndarra
     ----------
     X : (n·D,) the rows, flat. start : the block's first step.
     """
-    bases = np.empty(LANES, np.int64)
-    shortest = table[LAST_STEP, 0]
-    for lane in range(LANES):
-        bases[lane] = (table[FIRST_ROW, lane] + start) * d
-        shortest = min(shortest, table[LAST_STEP, lane])
-    if start + BLOCK <= shortest + 1:
+    if start + BLOCK <= table[LAST_STEP, ALL] + 1:
         for i in range(0, BLOCK * d, LANES):
-            gather_square(X, bases, i, packed, at + i * LANES)
+            gather_square(X, table, start, d, i, packed, at + i * LANES)
         return
     for s in range(BLOCK):
         for lane in range(LANES):
-            bases[lane] = (table[FIRST_ROW, lane] + min(start + s, table[LAST_STEP, lane])) * d
-        for i in range(d):
-            store(packed, at + (s * d + i) * LANES, collect(X, bases, i))
+            row = (table[FIRST_ROW, lane] + min(start + s, table[LAST_STEP, lane])) * d
+            for i in range(d):
+                packed[at + (s * d + i) * LANES + lane] = X[row + i]
 
 
 @njit(**INNER)
 def unpack(values: np.ndarray, k: int, table: np.ndarray, start: int, out: np.ndarray) -> None:
     """Copy the owned rows of a block from lanes, values[(s·K + j)·8 + lane], to out (n·K,)."""
-    bases = np.empty(LANES, np.int64)
-    low, high = table[LOW, 0], table[HIGH, 0]
-    for lane in range(LANES):
-        bases[lane] = (table[FIRST_ROW, lane] + start) * k
-        low, high = max(low, table[LOW, lane]), min(high, table[HIGH, lane])
-    if low <= start and start + BLOCK <= high:
+    if table[LOW, ALL] <= start and start + BLOCK <= table[HIGH, ALL]:
         for i in range(0, BLOCK * k, LANES):
-            scatter_square(out, bases, i, values, i * LANES)
+            scatter_square(out, table, start, k, i, values, i * LANES)
         return
-    for s in range(BLOCK):
-        if low <= start + s < high:
-            for j in range(k):
-                spill(out, bases, s * k + j, load(values, (s * k + j) * LANES))
-            continue
-        for lane in range(LANES):
-            if table[LOW, lane] <= start + s < table[HIGH, lane]:
-                for j in range(k):
-                    out[bases[lane] + s * k + j] = values[(s * k + j) * LANES + lane]
+    for lane in range(LANES):
+        row = (table[FIRST_ROW, lane] + start) * k
+        for i in range(max(table[LOW, lane] - start, 0) * k, min(table[HIGH, lane] - start, BLOCK) * k):
+            out[row + i] = values[i * LANES + lane]
 
 
 @njit(**INNER)

@@ -3,10 +3,10 @@
 import numpy as np
 from numba import njit
 
-from consilience.kernels._hmm_emission import BLOCK
+from consilience.kernels._compiling import INLINED, INNER, Chosen
+from consilience.kernels._hmm_emission import ALL, BLOCK, FIRST_ROW
 from consilience.kernels._hmm_lanes import LANES, load, splat, store
-from consilience.kernels._hmm_options import INLINED, INNER, Chosen
-from consilience.kernels._hmm_scaled import back_block, last_block
+from consilience.kernels._hmm_scaled import back_block, begin_back
 from consilience.kernels._hmm_steps import add_transitions
 
 
@@ -37,9 +37,10 @@ def gather(
     summary : (8,), filled with the low-water mark. edges : (4, 8, K).
     """
     size = BLOCK * k * LANES
-    gamma, share, weight = np.empty(size), np.empty(size), np.zeros(size + k * LANES)
-    carried = np.ones(2 * LANES)
-    for start in range(steps - BLOCK, last_block(table) - 1, -BLOCK):
+    gamma, share, weight = np.empty(size), np.empty(size), np.empty(size + k * LANES)
+    carried = np.empty(2 * LANES)
+    begin_back(k, weight, carried)
+    for start in range(steps - BLOCK, table[FIRST_ROW, ALL] - 1, -BLOCK):
         back_block(start, table, bounds, transmat, k, density, alpha, carried, gamma, share, weight, edges, many)
         add_transitions(share, weight, sums, k, many)
         add_moments(start, k, gamma, packed, n_features, means, full, sums)

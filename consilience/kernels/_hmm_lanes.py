@@ -191,33 +191,15 @@ def vector_shrink(builder: Any, x: Any) -> Any:
 
 
 def _each(context: Any, builder: Any, sig: Any, args: Any) -> list[Any]:
-    """The eight places array[bases[lane] + offset]."""
-    data = context.make_array(sig.args[0])(context, builder, args[0]).data
-    bases = context.make_array(sig.args[1])(context, builder, args[1]).data
+    """The eight places array[(rows[lane] + start) · width + offset]."""
+    array, rows, start, width, offset = args[:5]
+    data = context.make_array(sig.args[0])(context, builder, array).data
+    rows = context.make_array(sig.args[1])(context, builder, rows).data
     places = []
     for lane in range(LANES):
-        base = builder.load(builder.gep(bases, [ir.Constant(_WORD, lane)]))
-        places.append(builder.gep(data, [builder.add(base, args[2])]))
+        row = builder.add(builder.load(builder.gep(rows, [ir.Constant(_WORD, lane)])), start)
+        places.append(builder.gep(data, [builder.add(builder.mul(row, width), offset)]))
     return places
-
-
-def _collect(typing: Any, array: Any, bases: Any, offset: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = ir.Constant(_VECTOR, ir.Undefined)
-        for lane, place in enumerate(_each(context, builder, sig, args)):
-            vector = builder.insert_element(vector, builder.load(place), ir.Constant(ir.IntType(32), lane))
-        return vector
-
-    return LANES_TYPE(array, bases, types.intp), generate
-
-
-def _spill(typing: Any, array: Any, bases: Any, offset: Any, vector: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        for lane, place in enumerate(_each(context, builder, sig, args)):
-            builder.store(builder.extract_element(args[3], ir.Constant(ir.IntType(32), lane)), place)
-        return context.get_dummy_value()
-
-    return types.void(array, bases, types.intp, vector), generate
 
 
 def _load(typing: Any, array: Any, offset: Any) -> Any:
@@ -261,33 +243,35 @@ def _vector_at(builder: Any, data: Any, offset: Any) -> Any:
     return builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer())
 
 
-def _gather_square(typing: Any, array: Any, bases: Any, offset: Any, out: Any, at: Any) -> Any:
+def _gather_square(typing: Any, array: Any, rows: Any, start: Any, width: Any, offset: Any, out: Any, at: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows = [
             builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=8)
             for place in _each(context, builder, sig, args)
         ]
-        target = context.make_array(sig.args[3])(context, builder, args[3]).data
+        target = context.make_array(sig.args[5])(context, builder, args[5]).data
         for i, column in enumerate(_transposed(builder, rows)):
-            place = builder.add(args[4], ir.Constant(_WORD, i * LANES))
+            place = builder.add(args[6], ir.Constant(_WORD, i * LANES))
             builder.store(column, _vector_at(builder, target, place), align=8)
         return context.get_dummy_value()
 
-    return types.void(array, bases, types.intp, out, types.intp), generate
+    return types.void(array, rows, types.intp, types.intp, types.intp, out, types.intp), generate
 
 
-def _scatter_square(typing: Any, array: Any, bases: Any, offset: Any, source: Any, at: Any) -> Any:
+def _scatter_square(
+    typing: Any, array: Any, rows: Any, start: Any, width: Any, offset: Any, source: Any, at: Any
+) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = context.make_array(sig.args[3])(context, builder, args[3]).data
+        data = context.make_array(sig.args[5])(context, builder, args[5]).data
         columns = [
-            builder.load(_vector_at(builder, data, builder.add(args[4], ir.Constant(_WORD, i * LANES))), align=8)
+            builder.load(_vector_at(builder, data, builder.add(args[6], ir.Constant(_WORD, i * LANES))), align=8)
             for i in range(LANES)
         ]
         for place, row in zip(_each(context, builder, sig, args), _transposed(builder, columns)):
             builder.store(row, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
         return context.get_dummy_value()
 
-    return types.void(array, bases, types.intp, source, types.intp), generate
+    return types.void(array, rows, types.intp, types.intp, types.intp, source, types.intp), generate
 
 
 def _store_bytes(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
@@ -316,8 +300,6 @@ if not config.DISABLE_JIT:
     exp = _simple(_exp, 1)
     exponent = _simple(_exponent, 1)
     shrink = _simple(vector_shrink, 1)
-    collect = intrinsic(_collect)
-    spill = intrinsic(_spill)
     gather_square = intrinsic(_gather_square)
     scatter_square = intrinsic(_scatter_square)
     larger = _simple(vector_larger, 2)
@@ -347,21 +329,21 @@ else:
     def shrink(x: np.ndarray) -> np.ndarray:
         return np.ldexp(1.0, 1 - np.frexp(x)[1])
 
-    def collect(array: np.ndarray, bases: np.ndarray, offset: int) -> np.ndarray:
-        """array[bases[lane] + offset] in each lane."""
-        return array[bases + offset]
+    def _square(rows: np.ndarray, start: int, width: int, offset: int) -> np.ndarray:
+        """(8, 8) places (rows[lane] + start) · width + offset + i; rows may be those of a table, first of all."""
+        return (rows.reshape(-1)[:LANES] + start) * width + offset + np.arange(LANES)[:, None]
 
-    def spill(array: np.ndarray, bases: np.ndarray, offset: int, vector: np.ndarray) -> None:
-        """Store each lane to array[bases[lane] + offset]."""
-        array[bases + offset] = vector
+    def gather_square(
+        array: np.ndarray, rows: np.ndarray, start: int, width: int, offset: int, out: np.ndarray, at: int
+    ) -> None:
+        """out[at + 8·i + lane] = array[(rows[lane] + start)·width + offset + i], i < 8: from rows to lanes."""
+        out[at : at + LANES * LANES] = array[_square(rows, start, width, offset)].ravel()
 
-    def gather_square(array: np.ndarray, bases: np.ndarray, offset: int, out: np.ndarray, at: int) -> None:
-        """out[at + 8·i + lane] = array[bases[lane] + offset + i], i < 8: from rows of memory to lanes."""
-        out[at : at + LANES * LANES] = array[(bases + offset) + np.arange(LANES)[:, None]].ravel()
-
-    def scatter_square(array: np.ndarray, bases: np.ndarray, offset: int, source: np.ndarray, at: int) -> None:
-        """array[bases[lane] + offset + i] = source[at + 8·i + lane], i < 8: from lanes to rows of memory."""
-        array[(bases + offset) + np.arange(LANES)[:, None]] = source[at : at + LANES * LANES].reshape(LANES, LANES)
+    def scatter_square(
+        array: np.ndarray, rows: np.ndarray, start: int, width: int, offset: int, source: np.ndarray, at: int
+    ) -> None:
+        """array[(rows[lane] + start)·width + offset + i] = source[at + 8·i + lane], i < 8: from lanes to rows."""
+        array[_square(rows, start, width, offset)] = source[at : at + LANES * LANES].reshape(LANES, LANES)
 
     def larger(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(a > b, a, b)

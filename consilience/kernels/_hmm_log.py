@@ -9,10 +9,10 @@ import math
 import numpy as np
 from numba import njit
 
-_CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
+from consilience.kernels._compiling import INNER, called
 
 
-@njit(**_CACHED)
+@called
 def log_density(
     X: np.ndarray, means: np.ndarray, whitening: np.ndarray, log_normalizer: np.ndarray, out: np.ndarray
 ) -> None:
@@ -27,7 +27,7 @@ def log_density(
             out[t, k] = log_normalizer[k] - 0.5 * total
 
 
-@njit(**_CACHED)
+@called
 def log_density_full(
     X: np.ndarray, means: np.ndarray, whitening: np.ndarray, log_normalizer: np.ndarray, out: np.ndarray
 ) -> None:
@@ -44,7 +44,7 @@ def log_density_full(
             out[t, k] = log_normalizer[k] - 0.5 * total
 
 
-@njit(**_CACHED)
+@njit(**INNER)
 def _log_sum(values: np.ndarray) -> float:
     top = values.max()
     if top == -np.inf:
@@ -55,7 +55,7 @@ def _log_sum(values: np.ndarray) -> float:
     return top + math.log(total)
 
 
-@njit(**_CACHED)
+@called
 def forward(
     log_b: np.ndarray, starts: np.ndarray, log_start: np.ndarray, log_trans: np.ndarray, alpha: np.ndarray
 ) -> float:
@@ -80,7 +80,7 @@ def forward(
     return total
 
 
-@njit(**_CACHED)
+@called
 def backward(
     log_b: np.ndarray, starts: np.ndarray, log_trans: np.ndarray, alpha: np.ndarray, gamma: np.ndarray, xi: np.ndarray
 ) -> None:
@@ -112,7 +112,7 @@ def backward(
                 gamma[t, j] = math.exp(alpha[t, j] + beta[j] - norm) if norm > -np.inf else np.nan
 
 
-@njit(**_CACHED)
+@called
 def viterbi(
     log_b: np.ndarray, starts: np.ndarray, log_start: np.ndarray, log_trans: np.ndarray, path: np.ndarray
 ) -> float:
@@ -147,7 +147,7 @@ def viterbi(
     return total
 
 
-@njit(**_CACHED)
+@called
 def windowed_filter(
     log_b: np.ndarray, starts: np.ndarray, start: np.ndarray, transmat: np.ndarray, window: int, out: np.ndarray
 ) -> None:

@@ -1,27 +1,27 @@
 """One thread's share of a pass over the segments: forwards, and backwards for smoothing or gathering."""
 
 import numpy as np
-from numba import njit
 
-from consilience.kernels._hmm_emission import BLOCK, unpack
+from consilience.kernels._compiling import Chosen, called
+from consilience.kernels._hmm_emission import ALL, BLOCK, FIRST_ROW, unpack
 from consilience.kernels._hmm_gather import gather
-from consilience.kernels._hmm_lanes import LANES, load, splat, store
-from consilience.kernels._hmm_options import CALLED, Chosen
-from consilience.kernels._hmm_scaled import back_block, forward, keep_alpha, last_block, normalized
+from consilience.kernels._hmm_lanes import LANES, load, store
+from consilience.kernels._hmm_scaled import back_block, begin_back, forward, keep_alpha, normalized
 from consilience.kernels._turns import take
 
 FILTER, SMOOTH, GATHER = range(3)
 
 
-@njit(**CALLED)
+@called
 def run(
     turns: np.ndarray,
     steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
-    first: np.ndarray,
+    opens: np.ndarray,
     X: np.ndarray,
     d: int,
+    startprob: np.ndarray,
     transmat: np.ndarray,
     means: np.ndarray,
     whitening: np.ndarray,
@@ -41,7 +41,7 @@ def run(
     Parameters
     ----------
     turns : (1,) the counter that the threads share.
-    steps (multiples of BLOCK), tables, bounds, first, summaries, edges : one row per group.
+    steps (multiples of BLOCK), tables, bounds, opens, summaries, edges : one row per group.
     X : (n·D,). out : (n·K,). density, alpha : scratch for the longest group.
     """
     k = len(constant)
@@ -52,15 +52,12 @@ def run(
     while g < len(steps):
         table = tables[g]
         forward(
-            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
-            False, packed, density, alpha, summaries[g],
+            X, table, steps[g], bounds[g], opens[g], startprob, transmat, d, means, whitening, constant, full, many,
+            watch, False, packed, density, alpha, summaries[g],
         )  # fmt: skip
         keep_alpha(alpha, k, table, edges[g])
-        for j in range(k):
-            store(weight, j * LANES, splat(0.0))
-        store(carried, 0, splat(1.0))
-        store(carried, LANES, splat(1.0))
-        for start in range(steps[g] - BLOCK, last_block(table) - 1, -BLOCK):
+        begin_back(k, weight, carried)
+        for start in range(steps[g] - BLOCK, table[FIRST_ROW, ALL] - 1, -BLOCK):
             if smooth is not None:
                 back_block(
                     start,
@@ -84,15 +81,16 @@ def run(
         g = take(turns)
 
 
-@njit(**CALLED)
+@called
 def run_gather(
     turns: np.ndarray,
     steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
-    first: np.ndarray,
+    opens: np.ndarray,
     X: np.ndarray,
     d: int,
+    startprob: np.ndarray,
     transmat: np.ndarray,
     means: np.ndarray,
     whitening: np.ndarray,
@@ -112,7 +110,7 @@ def run_gather(
     Parameters
     ----------
     turns : (1,) the counter that the threads share.
-    steps (multiples of BLOCK), tables, bounds, first, sums, summaries, edges : one row per group.
+    steps (multiples of BLOCK), tables, bounds, opens, sums, summaries, edges : one row per group.
     packed, density, alpha : scratch for the longest group.
     """
     k = len(constant)
@@ -120,8 +118,8 @@ def run_gather(
     while g < len(steps):
         table = tables[g]
         forward(
-            X, table, steps[g], bounds[g], first[g], transmat, d, means, whitening, constant, full, many, watch,
-            True, packed, density, alpha, summaries[g],
+            X, table, steps[g], bounds[g], opens[g], startprob, transmat, d, means, whitening, constant, full, many,
+            watch, True, packed, density, alpha, summaries[g],
         )  # fmt: skip
         keep_alpha(alpha, k, table, edges[g])
         gather(

@@ -9,9 +9,19 @@ probabilities by a power of two near their sum; what underflows nevertheless sho
 import numpy as np
 from numba import njit
 
-from consilience.kernels._hmm_emission import BLOCK, ENDS, HIGH, LAST_STEP, LOW, log_densities, pack, relative_densities
+from consilience.kernels._compiling import INLINED, INNER, Chosen
+from consilience.kernels._hmm_emission import (
+    ALL,
+    BLOCK,
+    ENDS,
+    HIGH,
+    LAST_STEP,
+    LOW,
+    log_densities,
+    pack,
+    relative_densities,
+)
 from consilience.kernels._hmm_lanes import LANES, exponent, inside, load, select, shrink, smaller, splat, store
-from consilience.kernels._hmm_options import INLINED, INNER, Chosen
 from consilience.kernels._hmm_steps import back_step, forward_step
 
 ALPHA_BEFORE, ALPHA_LAST, WEIGHT_FIRST, WEIGHT_AFTER = range(4)  # what is kept of each segment's edges
@@ -23,7 +33,8 @@ def forward(
     table: np.ndarray,
     steps: int,
     bounds: np.ndarray,
-    first: np.ndarray,
+    opens: np.ndarray,
+    startprob: np.ndarray,
     transmat: np.ndarray,
     n_features: int,
     means: np.ndarray,
@@ -43,7 +54,8 @@ def forward(
     Parameters
     ----------
     X : (n·D,). steps : a multiple of BLOCK. bounds : (5·8,) the table's rows as floats.
-    first : (K·8,) each lane's prior of step 0. transmat : (K·K,). watch : look for states that underflow at every
+    opens : (8,), 0 where step 0 is not a sequence's first row: its states are taken as equally probable.
+    startprob : (K,). transmat : (K·K,). watch : look for states that underflow at every
         step. many : True beyond ``WRITTEN_OUT`` states.
     keep : ``packed`` is to hold all of the group's rows in lanes, not just one block's.
     density, alpha : (steps·K·8,), filled with scaled densities and filtered probabilities, the latter up to one factor
@@ -58,9 +70,7 @@ def forward(
     low1, high1 = low - one, high - one
     total, power, opening, closing, water, inverse = zero, zero, one, one, one, one
     centred, tops = np.empty(4 * n_features * LANES), np.empty(BLOCK * LANES)
-    inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1  # steps at which no segment begins or ends
-    for lane in range(LANES):
-        inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
+    inner_from, inner_to = table[LOW, ALL], table[HIGH, ALL] - 1  # steps at which no segment begins or ends
     for start in range(0, steps, BLOCK):
         rows = start * n_features * LANES if keep else 0
         pack(X, n_features, table, start, packed, rows)
@@ -73,7 +83,8 @@ def forward(
             if t == 0:
                 scale = zero
                 for j in range(k):
-                    p = load(first, j * LANES) * load(density, j * LANES)
+                    prior = select(load(opens, 0), splat(startprob[j]), splat(1.0 / k))
+                    p = prior * load(density, j * LANES)
                     store(alpha, j * LANES, p)
                     scale = scale + p
             else:
@@ -110,6 +121,15 @@ def watched(alpha, before, transmat, inverse, k, now, low, high, water):  # type
     return water
 
 
+@njit(**INLINED)
+def begin_back(k, weight, carried):  # type: ignore[no-untyped-def]
+    """What ``back_block`` finds behind the last block."""
+    for j in range(k):
+        store(weight, j * LANES, splat(0.0))
+    store(carried, 0, splat(1.0))
+    store(carried, LANES, splat(1.0))
+
+
 @njit(**INNER)
 def back_block(
     start: int,
@@ -140,9 +160,7 @@ def back_block(
     last, ends = load(bounds, LAST_STEP * LANES), load(bounds, ENDS * LANES)
     zero, one = splat(0.0), splat(1.0)
     water, rescale = load(carried, 0), load(carried, LANES)
-    inner_from, inner_to = table[LOW, 0] + 1, table[ENDS, 0]
-    for lane in range(LANES):
-        inner_from, inner_to = max(inner_from, table[LOW, lane] + 1), min(inner_to, table[ENDS, lane])
+    inner_from, inner_to = table[LOW, ALL] + 1, table[ENDS, ALL]
     for j in range(k):
         store(weight, (BLOCK * k + j) * LANES, load(weight, j * LANES))
     for t in range(start + BLOCK - 1, start - 1, -1):
@@ -166,16 +184,6 @@ def back_block(
                     edges[which, lane, j] = weight[kept + j * LANES + lane]
     store(carried, 0, water)
     store(carried, LANES, rescale)
-
-
-@njit(**INNER)
-def last_block(table: np.ndarray) -> int:
-    """Where going back may end: the first step of the block in which the first owned step is."""
-    low = table[LOW, 0]
-    for lane in range(LANES):
-        if table[HIGH, lane] > table[LOW, lane]:
-            low = min(low, table[LOW, lane])
-    return low // BLOCK * BLOCK
 
 
 @njit(**INNER)

@@ -3,12 +3,11 @@
 import math
 
 import numpy as np
-from numba import njit
 
-_CACHED = {"cache": True, "nogil": True, "error_model": "numpy"}
+from consilience.kernels._compiling import called
 
 
-@njit(**_CACHED)
+@called
 def step(model: np.ndarray, state: np.ndarray, x: np.ndarray, out: np.ndarray) -> float:
     """Fill out (K,) with P(state | rows so far, x); give log P(x | rows so far), -inf if the model excludes x.
 
@@ -71,7 +70,7 @@ def step(model: np.ndarray, state: np.ndarray, x: np.ndarray, out: np.ndarray) -
     return top + math.log(scale)
 
 
-@njit(**_CACHED)
+@called
 def steps(model: np.ndarray, state: np.ndarray, X: np.ndarray, out: np.ndarray) -> float:
     """``step`` on each row of X (n, D), ``state`` (3·K + D,) carried along; filtered rows into out (n, K)."""
     total = 0.0

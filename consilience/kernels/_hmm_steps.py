@@ -14,9 +14,9 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from consilience.kernels import _hmm_lanes
+from consilience.kernels._compiling import INLINED
 from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES, larger, load, prefer, select, shrink, splat, store, store_bytes
-from consilience.kernels._hmm_options import INLINED
 
 WRITTEN_OUT = 4  # states; their predecessors on the best path fit into one byte per lane
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numba import njit
 
-from consilience.kernels._hmm_emission import BLOCK, FIRST_ROW, HIGH, LAST_STEP, LOW, log_densities, pack
-from consilience.kernels._hmm_lanes import LANES, inside, larger, load, scatter_square, splat, store
-from consilience.kernels._hmm_options import CALLED, INNER, Chosen
+from consilience.kernels._compiling import INNER, Chosen, called
+from consilience.kernels._hmm_emission import ALL, BLOCK, FIRST_ROW, HIGH, LAST_STEP, LOW, log_densities, pack
+from consilience.kernels._hmm_lanes import LANES, inside, larger, load, scatter_square, select, splat, store
 from consilience.kernels._hmm_steps import climb_step, descend_step
 from consilience.kernels._turns import take
 
@@ -16,7 +16,8 @@ def climb(
     table: np.ndarray,
     steps: int,
     bounds: np.ndarray,
-    first: np.ndarray,
+    opens: np.ndarray,
+    log_start: np.ndarray,
     log_trans: np.ndarray,
     n_features: int,
     means: np.ndarray,
@@ -33,7 +34,7 @@ def climb(
 
     Parameters
     ----------
-    X : (n·D,). steps : a multiple of BLOCK. first : (K·8,) log priors of step 0. log_trans : (K·K,).
+    X : (n·D,). steps : a multiple of BLOCK. opens, log_start : as ``_hmm_scaled.forward`` has them. log_trans : (K·K,).
     delta : scratch (2·K·8,); its first K·8 end as those of each lane's last step.
     back : uint8, filled with ``climb_step``'s predecessors, (steps·8,) or (steps·K·8,); past a lane's last step,
         the states themselves.
@@ -48,9 +49,7 @@ def climb(
     tops = np.empty(LANES)
     packed, centred = np.empty(BLOCK * n_features * LANES), np.empty(4 * n_features * LANES)
     density = np.empty(BLOCK * k * LANES)
-    inner_from, inner_to = 1, table[HIGH, 0] - 1  # steps at which no segment begins or ends
-    for lane in range(LANES):
-        inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
+    inner_from, inner_to = max(1, table[LOW, ALL]), table[HIGH, ALL] - 1  # steps at which no segment begins or ends
     for start in range(0, steps, BLOCK):
         pack(X, n_features, table, start, packed, 0)
         log_densities(packed, 0, n_features, means, whitening, constant, full, centred, density, 0)
@@ -61,7 +60,8 @@ def climb(
             if t == 0:
                 top = splat(-np.inf)
                 for j in range(k):
-                    value = load(first, j * LANES) + load(density, j * LANES)
+                    prior = select(load(opens, 0), splat(log_start[j]), zero)
+                    value = prior + load(density, j * LANES)
                     store(delta, j * LANES, value)
                     top = larger(value, top)
             else:
@@ -103,10 +103,8 @@ def descend(
             if delta[j * LANES + lane] > delta[state[lane] * LANES + lane]:
                 state[lane] = j
     states = np.empty(LANES * LANES)  # of eight steps
-    numbers, bases = states.view(np.int64), np.empty(LANES, np.int64)
-    inner_from, inner_to = table[LOW, 0], table[HIGH, 0] - 1
-    for lane in range(LANES):
-        inner_from, inner_to = max(inner_from, table[LOW, lane]), min(inner_to, table[HIGH, lane] - 1)
+    numbers = states.view(np.int64)
+    inner_from, inner_to = table[LOW, ALL], table[HIGH, ALL] - 1
     now = load(bits, 0)
     for start in range(steps - LANES, -1, -LANES):
         for t in range(start + LANES - 1, start - 1, -1):
@@ -119,10 +117,8 @@ def descend(
                 for lane in range(LANES):
                     state[lane] = back[(t * k + numbers[(t - start) * LANES + lane]) * LANES + lane]
                 now = load(bits, 0)
-        for lane in range(LANES):
-            bases[lane] = table[FIRST_ROW, lane] + start
         if inner_from <= start and start + LANES <= inner_to:
-            scatter_square(path, bases, 0, states, 0)
+            scatter_square(path, table, start, 1, 0, states, 0)
             continue
         for lane in range(LANES):
             for t in range(start, start + LANES):
@@ -134,15 +130,16 @@ def descend(
                     path[table[FIRST_ROW, lane] + t] = states[(t - start) * LANES + lane]
 
 
-@njit(**CALLED)
+@called
 def run(
     turns: np.ndarray,
     steps: np.ndarray,
     tables: np.ndarray,
     bounds: np.ndarray,
-    first: np.ndarray,
+    opens: np.ndarray,
     X: np.ndarray,
     d: int,
+    log_start: np.ndarray,
     log_trans: np.ndarray,
     means: np.ndarray,
     whitening: np.ndarray,
@@ -165,7 +162,7 @@ def run(
     while g < len(steps):
         table = tables[g]
         climb(
-            X, table, steps[g], bounds[g], first[g], log_trans, d, means, whitening, constant, full, many,
+            X, table, steps[g], bounds[g], opens[g], log_start, log_trans, d, means, whitening, constant, full, many,
             delta, back, totals[g], edges[g],
         )  # fmt: skip
         descend(back, delta, k, many, steps[g], table, path, ends[g])

@@ -8,11 +8,13 @@ distance costs one logarithm.
 import numpy as np
 from numba import njit
 
+from consilience.kernels._compiling import INNER, called
+
 _FLUSH = 1e150  # take the logarithm of what was multiplied so far before it can overflow
 _HUGE = 1e100
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def distance(x: np.ndarray, y: np.ndarray) -> float:
     """Distance of two rows (d,) of finite float64 at any scale."""
     total = 0.0
@@ -30,7 +32,7 @@ def distance(x: np.ndarray, y: np.ndarray) -> float:
     return total + np.log1p(s)
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def insert(distances: np.ndarray, indices: np.ndarray, d: float, index: int) -> None:
     """Put (d, index) into its place in an ascending list, if it is better than the last entry; equal d go by index."""
     place = distances.shape[0] - 1
@@ -44,7 +46,7 @@ def insert(distances: np.ndarray, indices: np.ndarray, d: float, index: int) -> 
     indices[place] = index
 
 
-@njit(cache=True, nogil=True)
+@called
 def exact_pairs(X: np.ndarray, Y: np.ndarray, start: int, stop: int, out: np.ndarray) -> None:
     """Fill rows start:stop of out (n, m) with the distances of the rows of X (n, d) and Y (m, d)."""
     for i in range(start, stop):

@@ -22,6 +22,8 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from consilience.kernels._compiling import INNER
+
 LANES = 64
 _LINE = 16  # floats of one cache line
 GROUP = 4
@@ -348,7 +350,7 @@ else:
     below4, below1 = _make_below(4), _make_below(1)
     bounds4, any_under4, fetch = _make_bounds(GROUP), _any_under, _fetch
 
-    @njit(cache=True, nogil=True)
+    @njit(**INNER)
     def lowest_bit(bits: np.uint64) -> Any:
         """The position of the lowest set bit; ``bits`` is not 0."""
         return np.int64(_trailing_zeros(bits))

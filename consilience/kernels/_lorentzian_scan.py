@@ -12,6 +12,7 @@ hold even that, every row is measured.
 import numpy as np
 from numba import njit
 
+from consilience.kernels._compiling import INNER, called
 from consilience.kernels._lorentzian_exact import distance, insert
 from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, fetch, lowest_bit
 
@@ -26,7 +27,7 @@ _NO_ROW = np.iinfo(np.int64).max
 _INSERTION = 24  # up to here a sorted list is quicker than a heap
 
 
-@njit(cache=True, nogil=True)
+@called
 def pack(reference: np.ndarray, order: np.ndarray, center: np.ndarray, start: int, stop: int, out: np.ndarray) -> None:
     """Write blocks start:stop of ``out`` (n_blocks, d, 64): rows in ``order``, centred; missing lanes are inf."""
     n, d = reference.shape
@@ -40,7 +41,7 @@ def pack(reference: np.ndarray, order: np.ndarray, center: np.ndarray, start: in
                     out[block, i, lane] = np.inf
 
 
-@njit(cache=True, nogil=True)
+@called
 def group_queries(queries: np.ndarray, rows: np.ndarray, center: np.ndarray, group: int, out: np.ndarray) -> None:
     """Write the queries' rows as float32 groups (n_groups, d, group), centred; the last one fills up the last group."""
     for place in range(out.shape[0] * group):
@@ -49,7 +50,7 @@ def group_queries(queries: np.ndarray, rows: np.ndarray, center: np.ndarray, gro
             out[place // group, i, place % group] = max(-WIDEST, min(WIDEST, queries[row, i] - center[i]))
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def error_bound(query: np.ndarray, center: np.ndarray) -> float:
     """E of this file's head for one query (d,)."""
     total = 0.0
@@ -58,7 +59,7 @@ def error_bound(query: np.ndarray, center: np.ndarray) -> float:
     return total * _UNIT * 1.01
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def keep(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.float32, row: int) -> np.float32:
     """Put a candidate in the place of the worst one of keys[first:first+size]; give the new worst key.
 
@@ -77,7 +78,7 @@ def keep(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.floa
     return keys[first]
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def _sift(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.float32, row: int) -> None:
     """Replace the top of the heap keys[first:first+size], its worst, by (key, row)."""
     place = 0
@@ -96,7 +97,7 @@ def _sift(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.flo
     rows[first + place] = row
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def _ascending(keys: np.ndarray, rows: np.ndarray, first: int, size: int) -> None:
     """Turn a long list, a heap, into an ascending one; a short one is already."""
     if size > _INSERTION:
@@ -106,7 +107,7 @@ def _ascending(keys: np.ndarray, rows: np.ndarray, first: int, size: int) -> Non
             _sift(keys, rows, first, end, key, row)
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def offer(
     masks: np.ndarray,
     products: np.ndarray,
@@ -129,7 +130,7 @@ def offer(
                 limits[q + j] = keep(keys, rows, (q + j) * size, size, key, block * LANES + lane)
 
 
-@njit(cache=True, nogil=True)
+@called
 def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.ndarray, rows: np.ndarray) -> None:
     """Every group of queries (n_groups, d, 4 or 1) against every block (n_blocks, d, 64).
 
@@ -156,7 +157,7 @@ def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.n
                     offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, q)
 
 
-@njit(cache=True, nogil=True)
+@called
 def settle(
     reference: np.ndarray,
     order: np.ndarray,
@@ -195,7 +196,7 @@ def settle(
         proven[place] = enough or found == reference.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@called
 def search_again(
     reference: np.ndarray,
     order: np.ndarray,
@@ -233,7 +234,7 @@ def search_again(
                     insert(distances[q], indices[q], distance(queries[q], reference[row]), row)
 
 
-@njit(cache=True, nogil=True)
+@called
 def answer(
     reference: np.ndarray,
     order: np.ndarray,

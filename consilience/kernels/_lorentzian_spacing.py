@@ -1,10 +1,11 @@
 """Choosing, among a query's nearest rows, those that lie far enough apart in time."""
 
 import numpy as np
-from numba import njit
+
+from consilience.kernels._compiling import called
 
 
-@njit(cache=True, nogil=True)
+@called
 def spaced(
     distances: np.ndarray,
     candidates: np.ndarray,

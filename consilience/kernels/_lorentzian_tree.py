@@ -8,11 +8,12 @@ monotone, so the box's product is never above that of a row inside, and skipping
 import numpy as np
 from numba import njit
 
+from consilience.kernels._compiling import INNER, called
 from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, any_under4, below4, bounds4, lowest_bit
 from consilience.kernels._lorentzian_scan import offer
 
 
-@njit(cache=True, nogil=True)
+@called
 def make_boxes(blocks: np.ndarray, boxes: np.ndarray) -> None:
     """Write into boxes (n_box_blocks, d, 2, 64) the least and greatest of each block (n_blocks, d, 64).
 
@@ -29,7 +30,7 @@ def make_boxes(blocks: np.ndarray, boxes: np.ndarray) -> None:
             boxes[block // LANES, i, 1, block % LANES] = high
 
 
-@njit(cache=True, nogil=True)
+@njit(**INNER)
 def _bound_all(boxes: np.ndarray, grouped: np.ndarray, group: int, bounds: np.ndarray) -> None:
     """Products of four queries and every box, into bounds (4, n_box_blocks · 64), flat."""
     d, stride = boxes.shape[1], boxes.shape[0] * LANES
@@ -38,7 +39,7 @@ def _bound_all(boxes: np.ndarray, grouped: np.ndarray, group: int, bounds: np.nd
         bounds4(flat, block * d * 2 * LANES, asked, group * d * GROUP, d, bounds, block * LANES, stride)
 
 
-@njit(cache=True, nogil=True)
+@called
 def descend(queries: np.ndarray, center: np.ndarray, nodes: np.ndarray, cuts: np.ndarray, out: np.ndarray) -> None:
     """The block that each query (m, d) falls into by the splits that made the order, out (m,).
 
@@ -53,7 +54,7 @@ def descend(queries: np.ndarray, center: np.ndarray, nodes: np.ndarray, cuts: np
         out[q] = -node - 1
 
 
-@njit(cache=True, nogil=True)
+@called
 def pruned_scan(
     blocks: np.ndarray,
     boxes: np.ndarray,

@@ -13,6 +13,7 @@ from consilience.kernels.inputs import numbers
 MAX_STATES = 255  # the Viterbi kernels keep each step's best predecessors in bytes
 COVARIANCE_TYPES = ("spherical", "diag", "full", "tied")
 _SUM_TOLERANCE = 1e-6
+_TINY_TRANSITION = 1e-100
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,11 @@ class HMMParameters:
         white = self.whitening
         diagonal = white if white.ndim == 2 else np.diagonal(white, axis1=1, axis2=2)
         return np.log(diagonal).sum(axis=1) - 0.5 * self.n_features * math.log(2 * math.pi)
+
+    @cached_property
+    def has_tiny_transitions(self) -> bool:
+        """Whether a state may live on mass that scaling cannot hold: then every step is to be watched."""
+        return bool((self.transmat < _TINY_TRANSITION).any())
 
     def permuted(self, order: np.ndarray) -> "HMMParameters":
         """The same model with its states renumbered: new state i is old state ``order[i]``."""

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from consilience.kernels._hmm_emission import BLOCK, ENDS, HIGH, LAST_STEP, LOW
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_scaled import ALPHA_BEFORE, ALPHA_LAST, WEIGHT_AFTER, WEIGHT_FIRST
 from consilience.kernels.workers import n_threads
@@ -43,17 +44,31 @@ class Segments:
     @cached_property
     def steps(self) -> np.ndarray:
         """(G,) steps of each group."""
-        return self.tables[:, 1].max(axis=1) + 1
+        return self.tables[:, LAST_STEP].max(axis=1) + 1
 
     @cached_property
-    def only_forward(self) -> np.ndarray:
-        """(G,) steps of each group that a filter needs: none past the last owned row."""
-        return self.tables[:, 3].max(axis=1)
+    def longest(self) -> int:
+        return int(self.steps.max())
+
+    @cached_property
+    def blocks(self) -> np.ndarray:
+        """(G,) steps of each group, filled up to whole blocks."""
+        return -(-self.steps // BLOCK) * BLOCK
+
+    @cached_property
+    def blocks_forward(self) -> np.ndarray:
+        """(G,) as ``blocks``, of those steps that a filter needs: none past the last owned row."""
+        return -(-self.tables[:, HIGH].max(axis=1) // BLOCK) * BLOCK
+
+    @cached_property
+    def opens(self) -> np.ndarray:
+        """(G, 8) ``opening`` as numbers."""
+        return self.opening.astype(np.float64)
 
     @cached_property
     def first_rows(self) -> np.ndarray:
         """(G, 1, 8) bool, lanes whose step 0 is a sequence's first row and owned: its posterior is one of the start."""
-        return (self.opening & (self.tables[:, 2] == 0) & (self.tables[:, 3] > 0))[:, None, :]
+        return (self.opening & (self.tables[:, LOW] == 0) & (self.tables[:, HIGH] > 0))[:, None, :]
 
     @cached_property
     def cut_edges(self) -> np.ndarray:
@@ -61,6 +76,18 @@ class Segments:
         kinds = np.array([ALPHA_LAST, ALPHA_BEFORE, WEIGHT_AFTER, WEIGHT_FIRST])
         places = np.stack([self.before, self.after] * 2)
         return places // LANES * (4 * LANES) + kinds[:, None] * LANES + places % LANES
+
+    @cached_property
+    def shared(self) -> np.ndarray:
+        """(G, 5, 9) the tables, and in their ninth column what holds for all lanes: the block in which the first of
+        their owned steps is, the first of their last steps, the last of the steps that begin what they own, and the
+        first of those that end it.
+        """
+        lanes = self.tables
+        low = np.where(lanes[:, HIGH] > lanes[:, LOW], lanes[:, LOW], np.iinfo(np.int64).max).min(axis=1)
+        first, last, ends = low // BLOCK * BLOCK, lanes[:, LAST_STEP].min(axis=1), lanes[:, ENDS].min(axis=1)
+        together = np.stack([first, last, lanes[:, LOW].max(axis=1), lanes[:, HIGH].min(axis=1), ends], axis=1)
+        return np.ascontiguousarray(np.concatenate([lanes, together[:, :, None]], axis=2))
 
     @cached_property
     def bounds(self) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from consilience.kernels import _hmm_viterbi
+from consilience.kernels import _hmm_viterbi, memory
 from consilience.kernels._hmm_emission import BLOCK
 from consilience.kernels._hmm_lanes import LANES
 from consilience.kernels._hmm_steps import WRITTEN_OUT
@@ -23,7 +23,7 @@ def best_path(X: np.ndarray, starts: np.ndarray, parameters: HMMParameters) -> t
     overlap = FIRST_OVERLAP
     while True:
         segments = cut(starts, overlap)
-        if int(segments.steps.max()) * parameters.n_states * LANES > SCRATCH_LIMIT:
+        if segments.longest * parameters.n_states * LANES > SCRATCH_LIMIT:
             return None
         path, totals, edges, ends = _all_groups(X, segments, parameters)
         log_probability = float(totals.sum())
@@ -40,18 +40,16 @@ def _all_groups(
     k, d, groups = parameters.n_states, parameters.n_features, len(segments.tables)
     with np.errstate(divide="ignore"):
         log_start, log_trans = np.log(parameters.startprob), np.log(parameters.transmat).ravel()
-    first = np.where(segments.opening[:, None, :], log_start[:, None], 0.0).reshape(groups, -1)
-    path = np.empty(len(X))
+    path = memory.result(len(X))
     totals = np.zeros((groups, LANES))
     edges = np.zeros((groups, 2, LANES, k))
     ends = np.zeros((groups, 2, LANES), np.int64)
-    steps = -(-segments.steps // BLOCK) * BLOCK
 
     def work(turns: np.ndarray) -> None:
-        (back,) = scratch(int(steps.max()) * k)
+        (back,) = scratch((segments.longest + BLOCK) * k)
         _hmm_viterbi.run(
-            turns, steps, segments.tables, segments.bounds, first, X.reshape(-1), d, log_trans,
-            parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer,
+            turns, segments.blocks, segments.shared, segments.bounds, segments.opens, X.reshape(-1), d, log_start,
+            log_trans, parameters.means.ravel(), parameters.packed_whitening, parameters.log_normalizer,
             None if parameters.whitening.ndim == 2 else True, True if k > WRITTEN_OUT else None,
             back.view(np.uint8), path, totals, edges, ends,
         )  # fmt: skip

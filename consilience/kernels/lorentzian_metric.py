@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from consilience.kernels import _lorentzian_exact, _lorentzian_pairs
+from consilience.kernels import _lorentzian_exact, _lorentzian_pairs, memory
 from consilience.kernels.inputs import matrix
-from consilience.kernels.lorentzian_threads import in_chunks, threads
+from consilience.kernels.lorentzian_threads import ONE_THREAD_WORK, in_chunks, threads
+from consilience.kernels.workers import in_turns
 
 
 def lorentzian_distances(X: Any, Y: Any = None, *, n_threads: int | None = None) -> np.ndarray:
@@ -37,34 +38,36 @@ def lorentzian_distances(X: Any, Y: Any = None, *, n_threads: int | None = None)
     """
     left = matrix(X, "X", "lorentzian_distances")
     right = left if Y is None else matrix(Y, "Y", "lorentzian_distances", left.shape[1])
-    out = np.empty((len(left), len(right)))
+    out = memory.result(len(left), len(right))
     n_threads = threads(n_threads, "lorentzian_distances")
-    columns = None if _overflows(left, right) else _columns(right)
-
-    # Whole groups of rows, so that the same rows are worked on together whatever the number of threads.
-    rows = _lorentzian_pairs.ROWS
-
-    def work(start: int, stop: int) -> None:
-        start, stop = start * rows, min(stop * rows, len(left))
-        if columns is None:
-            _lorentzian_exact.exact_pairs(left, right, start, stop, out)
-        else:
-            _lorentzian_pairs.fill_pairs(left, columns, start, stop, out)
-
-    in_chunks(work, -(-len(left) // rows), float(out.size) * (left.shape[1] + 16), n_threads)
+    cost = float(out.size) * (left.shape[1] + 16)
+    if _overflows(left, right):
+        in_chunks(
+            lambda start, stop: _lorentzian_exact.exact_pairs(left, right, start, stop, out), len(left), cost, n_threads
+        )
+        return out
+    columns = _columns(right)
+    n_threads = n_threads if cost >= ONE_THREAD_WORK else 1
+    in_turns(lambda turns: _lorentzian_pairs.fill_pairs(turns, left, columns, out), n_threads)
     return out
 
 
 def _overflows(left: np.ndarray, right: np.ndarray) -> bool:
     """Could Π(1+|x−y|) of some pair be more than the vector code's float64 holds?"""
-    highest = np.maximum(left.max(axis=0), right.max(axis=0))
-    lowest = np.minimum(left.min(axis=0), right.min(axis=0))
+    limit = np.log(_lorentzian_pairs.WIDEST)
     with np.errstate(over="ignore"):
-        return not float(np.log1p(highest - lowest).sum()) < np.log(_lorentzian_pairs.WIDEST)
+        span = max(left.max(), right.max()) - min(left.min(), right.min())
+        if left.shape[1] * np.log1p(span) < limit:
+            return False
+        highest = np.maximum(left.max(axis=0), right.max(axis=0))
+        lowest = np.minimum(left.min(axis=0), right.min(axis=0))
+        return not float(np.log1p(highest - lowest).sum()) < limit
 
 
 def _columns(right: np.ndarray) -> np.ndarray:
     """right (m, d) as (n_blocks, d, 32), feature by feature; missing rows repeat the last."""
     width = _lorentzian_pairs.COLUMNS
-    places = np.minimum(np.arange(-(-len(right) // width) * width), len(right) - 1)
-    return np.ascontiguousarray(right[places].reshape(-1, width, right.shape[1]).transpose(0, 2, 1))
+    missing = -len(right) % width
+    if missing:
+        right = np.concatenate([right, np.repeat(right[-1:], missing, axis=0)])
+    return np.ascontiguousarray(right.reshape(-1, width, right.shape[1]).transpose(0, 2, 1))

@@ -7,7 +7,7 @@ from typing import Any
 from consilience.kernels.inputs import count
 from consilience.kernels.workers import in_threads, n_threads
 
-_ONE_THREAD_WORK = 4_000_000  # coordinate pairs; about 2 ms, below which a second thread costs more than it brings
+ONE_THREAD_WORK = 4_000_000  # coordinate pairs; about 2 ms, below which a second thread costs more than it brings
 
 
 def threads(given: Any, owner: str, parameter: str = "n_threads") -> int:
@@ -18,7 +18,7 @@ def threads(given: Any, owner: str, parameter: str = "n_threads") -> int:
 def in_chunks(work: Callable[[int, int], None], n_rows: int, cost: float, n_threads: int) -> None:
     """Call ``work(start, stop)`` over 0:n_rows, on several threads where the cost (coordinate pairs) is worth it."""
     n_threads = min(n_threads, n_rows)
-    if n_threads <= 1 or cost < _ONE_THREAD_WORK:
+    if n_threads <= 1 or cost < ONE_THREAD_WORK:
         work(0, n_rows)
         return
     # Several chunks per thread even out what pruning and fallbacks make uneven.

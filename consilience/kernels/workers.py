@@ -7,10 +7,11 @@ processor; a process that has its processors to itself gains by it, processes th
 
 import itertools
 import os
+import queue
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import config
@@ -29,25 +30,78 @@ def n_threads() -> int:
     return max(1, min(int(config.NUMBA_NUM_THREADS), at_hand))
 
 
+class _Job:
+    """Work that a helping thread may begin, unless its caller has done everything before."""
+
+    def __init__(self, work: Callable[[Any], None], argument: Any) -> None:
+        self._work, self._argument = work, argument
+        self._begun, self._done = threading.Lock(), threading.Lock()
+        self._done.acquire()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
+        try:
+            self._work(self._argument)
+        except BaseException as error:  # the caller's to handle
+            self._error = error
+        finally:
+            self._done.release()
+
+    def wait(self) -> None:
+        """Return when it is done."""
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def wait_if_begun(self) -> None:
+        """As ``wait``, but what no thread has begun is not needed any more."""
+        if not self._begun.acquire(blocking=False):
+            self.wait()
+
+
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:  # one per process: threads do not survive a fork
+def _jobs(process: int) -> "queue.SimpleQueue[_Job]":  # one per process: threads do not survive a fork
+    """The queue of the helping threads, which are started here. A future per job would cost a tenth of a short one."""
+    jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
     bind = os.environ.get("CONSILIENCE_BIND_THREADS") == "1" and hasattr(os, "sched_setaffinity")
-    return ThreadPoolExecutor(n_threads(), thread_name_prefix="kernels", initializer=_binding() if bind else None)
+    places = _places() if bind else None
+    for number in range(max(1, n_threads() - 1)):  # the caller works too
+        threading.Thread(target=_help, args=(jobs, places), name=f"kernels_{number}", daemon=True).start()
+    return jobs
 
 
-def _binding() -> Callable[[], None]:
-    """What a new thread calls to take the next processor; the first is left to the caller where there are others."""
+def _places() -> Iterator[int]:
+    """Processors for the threads in turn; the first is left to the caller where there are others."""
     at_hand = sorted(os.sched_getaffinity(0))
-    places = itertools.cycle(at_hand[1:] + at_hand[:1])
-    return lambda: os.sched_setaffinity(0, {next(places)})
+    return itertools.cycle(at_hand[1:] + at_hand[:1])
+
+
+def _help(jobs: "queue.SimpleQueue[_Job]", places: Iterator[int] | None) -> None:
+    if places is not None:
+        os.sched_setaffinity(0, {next(places)})
+    while True:
+        jobs.get().run()
+
+
+def _hand_out(jobs: list[_Job]) -> None:
+    if jobs:
+        waiting = _jobs(os.getpid())
+        for job in jobs:
+            waiting.put(job)
 
 
 def in_threads(work: Callable[[int], None], count: int) -> None:
     """``work(0)`` … ``work(count - 1)`` at the same time; the calling thread takes the first."""
-    others = [_pool(os.getpid()).submit(work, number) for number in range(1, count)]
-    work(0)
-    for other in others:
-        other.result()
+    others = [_Job(work, number) for number in range(1, count)]
+    _hand_out(others)
+    try:
+        work(0)
+    finally:
+        for other in others:
+            other.run()  # what no thread has begun, so that none waits for threads that wait for it
+            other.wait()
 
 
 def in_turns(work: Callable[[np.ndarray], None], count: int) -> None:
@@ -56,11 +110,13 @@ def in_turns(work: Callable[[np.ndarray], None], count: int) -> None:
     So a thread that wakes late does less, and one that has not woken when all is done is not waited for.
     """
     turns = np.zeros(1, np.int64)
-    others = [_pool(os.getpid()).submit(work, turns) for _ in range(1, count)]
-    work(turns)
-    for other in others:
-        if not other.cancel():
-            other.result()
+    others = [_Job(work, turns) for _ in range(1, count)]
+    _hand_out(others)
+    try:
+        work(turns)
+    finally:
+        for other in others:
+            other.wait_if_begun()
 
 
 def scratch(*sizes: int) -> list[np.ndarray]:

@@ -265,7 +265,7 @@ def test_same_answer_for_any_number_of_threads(monkeypatch):
         workers.in_threads(work, count)
 
     monkeypatch.setattr(lorentzian_threads, "in_threads", in_threads)
-    monkeypatch.setattr(lorentzian_threads, "_ONE_THREAD_WORK", 0)
+    monkeypatch.setattr(lorentzian_threads, "ONE_THREAD_WORK", 0)
     X, y = market(n_rows=900)
     one, two, five = (LorentzianClassifier(n_jobs=jobs).fit(X, y).predict_proba(X) for jobs in (1, 2, 5))
     np.testing.assert_array_equal(one, two)

@@ -104,13 +104,33 @@ def test_a_thread_that_wakes_late_is_not_waited_for():
     def work(turns):
         begun.append(threading.get_ident())
 
-    blocked = [workers._pool(os.getpid()).submit(release.wait, 60) for _ in range(count)]
+    blocked = [workers._Job(release.wait, 60) for _ in range(count)]
+    workers._hand_out(blocked)
     try:
         workers.in_turns(work, 2)
         assert begun == [threading.get_ident()]
     finally:
         release.set()
-    assert all(future.result() for future in blocked)
+    for job in blocked:
+        job.wait()
+
+
+def test_what_no_thread_is_free_for_the_caller_does():
+    release, ran = threading.Event(), {}
+    blocked = [workers._Job(release.wait, 60) for _ in range(workers.n_threads() + 1)]
+    workers._hand_out(blocked)
+    try:
+        workers.in_threads(lambda number: ran.__setitem__(number, threading.get_ident()), 4)
+        assert ran == dict.fromkeys(range(4), threading.get_ident())
+    finally:
+        release.set()
+
+
+def test_work_that_is_shared_may_share_its_own_work():
+    """Every thread waits for parts that only waiting threads could take, unless it takes them itself."""
+    done = []
+    workers.in_threads(lambda a: workers.in_threads(lambda b: done.append((a, b)), 6), 6)
+    assert sorted(done) == [(a, b) for a in range(6) for b in range(6)]
 
 
 def test_an_error_in_another_thread_of_turns_reaches_the_caller():
@@ -141,10 +161,10 @@ def test_an_error_in_any_thread_reaches_the_caller(bad):
 @pytest.mark.parametrize("bind", ["0", "1"])
 def test_threads_are_bound_where_that_is_asked_for(bind):
     program = (
-        "import os\n"
+        "import os, threading\n"
         "from consilience.kernels.workers import in_threads, n_threads\n"
-        "mine, found = os.sched_getaffinity(0), {}\n"
-        "in_threads(lambda number: found.__setitem__(number, os.sched_getaffinity(0)), 2)\n"
+        "mine, found, both = os.sched_getaffinity(0), {}, threading.Barrier(2)\n"
+        "in_threads(lambda number: (found.__setitem__(number, os.sched_getaffinity(0)), both.wait(30)), 2)\n"
         "assert found[0] == mine == os.sched_getaffinity(0)\n"
         f"assert found[1] == ({{sorted(mine)[-1 if len(mine) == 1 else 1]}} if {bind} else mine)\n"
     )
