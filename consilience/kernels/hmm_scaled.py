@@ -50,7 +50,7 @@ class ScaledPass:
             if verdict == UNDERFLOW:
                 return None
             if verdict == HELD:
-                return log_likelihood, proba, self._totals(segments, sums, parameters.n_states)
+                return float(log_likelihood), proba, self._totals(segments, sums, parameters.n_states)
             self._overlap *= 4
             self._segments = cut(self._starts, self._overlap)
 
