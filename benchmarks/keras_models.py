@@ -81,11 +81,13 @@ def latency(repeat: int = 3000) -> None:
     frame = pd.DataFrame(X, index=pd.date_range("2026-01-01", periods=len(X), freq="h")).add_prefix("f")
     fitted, named = LSTMClassifier(**settings).fit(X, y), LSTMClassifier(**settings).fit(frame, y)
     model, served = (restore(own.get_state()).warm(1) for own in (fitted, named))
-    live = Live(served, {"features": [], "label": "benchmark", "classes": [0, 1]})
+    contract = {"features": [], "label": "benchmark", "classes": [0, 1]}
+    live, of_frame = Live(model, contract), Live(served, contract)
     tail, newest = np.ascontiguousarray(X[-WINDOW:]), frame[-WINDOW:].copy()
     expected = fitted.predict_proba(X)[-1]
     calls = {
-        "served, Live.predict_newest": lambda: live.predict_newest(newest).to_numpy(),
+        "served, Live.predict_newest_proba": lambda: live.predict_newest_proba(tail),
+        "served, Live.predict_newest": lambda: of_frame.predict_newest(newest).to_numpy(),
         "the estimator's predict_newest_proba": lambda: model.predict_newest_proba(tail),
         "the same of a data frame": lambda: served.predict_newest_proba(newest),
         "predict_proba of the window's rows": lambda: model.predict_proba(tail),

@@ -157,6 +157,12 @@ def predict_newest(predictor: Any, X: pd.DataFrame, newest: int = 1) -> pd.DataF
     """
     if not isinstance(newest, int) or newest < 1:
         raise invalid("newest", "predict_newest", "an integer >= 1", newest)
+    columns = [f"p_{label}" for label in predictor.classes_]
+    if _one_asset(X.index):  # what a server asks for: a fifth of the time
+        check_one_series(X)
+        n_rows = min(newest, len(X))
+        proba = newest_proba(predictor, X[-(newest + predictor.lookback) :], n_rows)
+        return pd.DataFrame(proba, X.index[-n_rows:], columns)
     axis = time_axis(X)
     rows, blocks = [], []
     for code in range(len(axis.asset_names)):
@@ -166,8 +172,13 @@ def predict_newest(predictor: Any, X: pd.DataFrame, newest: int = 1) -> pd.DataF
         blocks.append(newest_proba(predictor, block, len(rows[-1])))
     place = np.concatenate(rows)
     order = np.argsort(place)
-    columns = [f"p_{label}" for label in predictor.classes_]
     return pd.DataFrame(np.concatenate(blocks)[order], index=X.index[place[order]], columns=columns)
+
+
+def _one_asset(index: pd.Index) -> bool:
+    if isinstance(index, pd.MultiIndex):
+        return index.nlevels == 2 and len(index) > 0 and bool((index.codes[0] == index.codes[0][0]).all())
+    return isinstance(index, pd.DatetimeIndex) and len(index) > 0
 
 
 def newest_proba(predictor: Any, X: Any, n: int = 1) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from consilience.keras_models.data_parallel import shares
-from consilience.keras_models.layers.recurrence import compiled_recurrence
+from consilience.keras_models.layers.recurrence import traced_for
 from consilience.keras_models.losses import LOSSES
 from consilience.keras_models.optimizers import build_optimizer
 from consilience.keras_models.programs import Chunk, Recipe
@@ -73,7 +73,7 @@ class Trainer:
         trainable, streams, optimizer = state
 
         def objective(trainable: Any) -> tuple[Any, Any]:
-            with compiled_recurrence(self._compiled):
+            with traced_for("training" if self._compiled else ""):
                 (out, _), others = self._model.stateless_call(trainable, streams, [x, lengths], training=True)
             return (self._loss(y, out) * weight).sum() / self._batch_size, others
 

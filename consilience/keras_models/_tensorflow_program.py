@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from consilience.keras_models.device import accelerated
 from consilience.keras_models.in_place import InPlaceTrainer, Ticket
+from consilience.keras_models.layers.recurrence import traced_for
 from consilience.keras_models.programs import Chunk, Recipe
 
 
@@ -96,7 +97,10 @@ class _Output:
 
         def run(packed: Any, x: Any, lengths: Any) -> Any:
             weights = [tf.reshape(part, own) for part, own in zip(tf.split(packed, sizes), self._shapes)]
-            (out, representation), _ = self._model.stateless_call(weights, self._streams, [x, lengths], training=False)
+            with traced_for("prediction"):
+                (out, representation), _ = self._model.stateless_call(
+                    weights, self._streams, [x, lengths], training=False
+                )
             return representation if self._embed else out
 
         signature = [tf.TensorSpec((sum(sizes),)), tf.TensorSpec(shape), tf.TensorSpec(shape[:1], tf.int32)]

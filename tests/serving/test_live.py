@@ -22,6 +22,31 @@ def test_newest_rows_need_only_their_lookback(live, planted_bars):
     np.testing.assert_allclose(newest.to_numpy(), whole[-6:], rtol=0, atol=1e-6)
 
 
+def test_one_asset_alone_and_as_an_array_gives_what_it_gives_among_others(live, planted_bars):
+    X = build_features(planted_bars)
+    among = live.predict_newest(X, newest=2)
+    name = X.index.get_level_values(0)[0]
+    for alone in (X.loc[[name]], X.loc[name]):
+        found = live.predict_newest(alone, newest=2)
+        assert list(found.columns) == list(among.columns)
+        assert (found.index == alone.index[-2:]).all()
+        np.testing.assert_allclose(found.to_numpy(), among.loc[name].to_numpy(), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(live.predict_newest_proba(alone, 2), among.loc[name], rtol=0, atol=1e-6)
+    with pytest.raises(InvalidInput, match="one asset"):
+        live.predict_newest_proba(X)
+    with pytest.raises(InvalidInput, match="time order"):
+        live.predict_newest(X.loc[name].iloc[::-1])
+    for wrong in (0, True, len(X) + 1, 1.0):
+        with pytest.raises(InvalidInput, match="'n'"):
+            live.predict_newest_proba(X.loc[name], wrong)
+
+
+def test_fewer_rows_than_asked_for_are_all_given(live, planted_bars):
+    X = build_features(planted_bars)
+    alone = X.loc[X.index.get_level_values(0)[0]].iloc[:100]
+    assert len(live.predict_newest(alone, newest=1000)) == 100
+
+
 def test_bars_give_what_their_features_give(live, planted_bars, trained):
     np.testing.assert_allclose(live.predict_bars(planted_bars, 5).to_numpy(), trained.latest.to_numpy(), atol=1e-9)
 

@@ -8,29 +8,56 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-_compiled: ContextVar[bool] = ContextVar("consilience_compiled_lstm", default=False)
+_use: ContextVar[str] = ContextVar("consilience_lstm", default="")
 
 
 @contextmanager
-def compiled_recurrence(wanted: bool) -> Iterator[None]:
-    """What is traced inside may call the compiled LSTM of ``consilience.kernels``: a program for this process alone.
+def traced_for(use: str) -> Iterator[None]:
+    """What is traced inside is a program for this process alone, for "training" on one processor or "prediction".
 
-    An exported network must not, and neither must one whose batch is shared among devices.
+    It may call what an exported network, or one whose batch is shared among devices, must not: for training the
+    compiled LSTM of ``consilience.kernels``, for prediction ``lstm_states``.
     """
-    token = _compiled.set(wanted)
+    token = _use.set(use)
     try:
         yield
     finally:
-        _compiled.reset(token)
+        _use.reset(token)
 
 
 def compiled_lstm() -> Any:
     """That LSTM, (x, kernel, recurrent kernel, bias) -> hidden states, or None where it is not to be used."""
-    if not _compiled.get():
+    if _use.get() != "training":
         return None
     from consilience.keras_models._jax_lstm import available, fused_lstm
 
     return fused_lstm if available() else None
+
+
+def only_predicts() -> bool:
+    """Whether a prediction is traced that stays in this process."""
+    return _use.get() == "prediction"
+
+
+def lstm_states(z: Any, kernel: Any) -> Any:
+    """As ``lstm_recurrence``, for predictions alone: nothing is kept for a gradient.
+
+    On TensorFlow Keras's own loop takes twice the time for one row, and ``ops.scan`` does not take two states. They are
+    one array here: XLA runs this loop's few operations one after the other, and those of two arrays on several threads,
+    which costs more than they do.
+    """
+    n_steps, batch = z.shape[:2]
+    units = kernel.shape[0]
+
+    def step(number: Any, state: Any, out: Any) -> Any:
+        gates = ops.add(ops.slice(z, (number, 0, 0), (1, batch, 4 * units))[0], ops.matmul(state[0], kernel))
+        admit, forget, candidate, emit = ops.split(gates, 4, axis=-1)
+        memory = ops.sigmoid(forget) * state[1] + ops.sigmoid(admit) * ops.tanh(candidate)
+        hidden = ops.sigmoid(emit) * ops.tanh(memory)
+        return number + 1, ops.stack([hidden, memory]), ops.slice_update(out, (number, 0, 0), hidden[None])
+
+    start = (0, ops.zeros((2, batch, units), dtype=z.dtype), ops.zeros((n_steps, batch, units), dtype=z.dtype))
+    return ops.while_loop(lambda number, *_: number < n_steps, step, start)[2]
 
 
 def lstm_recurrence(z: Any, kernel: Any) -> Any:

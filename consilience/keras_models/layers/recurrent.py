@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from consilience.keras_models.device import accelerated
-from consilience.keras_models.layers.recurrence import compiled_lstm, lstm_recurrence
+from consilience.keras_models.layers.recurrence import compiled_lstm, lstm_recurrence, lstm_states, only_predicts
 
 
 class CausalLSTM(keras.layers.Layer):
@@ -22,7 +22,7 @@ class CausalLSTM(keras.layers.Layer):
     cell, output; forget bias 1), so both paths give the same numbers. Keras's own loop multiplies each step's input by
     the kernel inside the loop; here that is one large product before it, and only the recurrent product stays inside.
     On jax the loop's gradient is written out as well (``lstm_recurrence``); training on a CPU in float32 calls a
-    compiled kernel instead (``compiled_recurrence``).
+    compiled kernel instead, and a prediction ``lstm_states``.
 
     Example:
 
@@ -53,13 +53,14 @@ class CausalLSTM(keras.layers.Layer):
             return self.lstm(x)
         cell = self.lstm.cell
         kernel, bias = (ops.cast(w, self.compute_dtype) for w in (cell.kernel, cell.bias))
-        if keras.backend.backend() == "jax":
-            fused = compiled_lstm() if self.compute_dtype == "float32" else None
-            if fused is not None:
-                return fused(x, kernel, cell.recurrent_kernel.value, bias)
-            z = ops.add(ops.matmul(ops.transpose(x, (1, 0, 2)), kernel), bias)
-            return ops.transpose(lstm_recurrence(z, ops.cast(cell.recurrent_kernel, self.compute_dtype)), (1, 0, 2))
-        return self.loop(ops.add(ops.matmul(x, kernel), bias))
+        fused = compiled_lstm() if self.compute_dtype == "float32" else None
+        if fused is not None:
+            return fused(x, kernel, cell.recurrent_kernel.value, bias)
+        if not only_predicts() and keras.backend.backend() != "jax":
+            return self.loop(ops.add(ops.matmul(x, kernel), bias))
+        states = lstm_states if only_predicts() else lstm_recurrence
+        z = ops.add(ops.matmul(ops.transpose(x, (1, 0, 2)), kernel), bias)
+        return ops.transpose(states(z, ops.cast(cell.recurrent_kernel, self.compute_dtype)), (1, 0, 2))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.units)
