@@ -131,21 +131,33 @@ class ApproximateLorentzianIndex:
         return distances, indices
 
     def _expansion(self, k: int, recall: float) -> int:
-        """How many rows to keep in view, so that rows of the reference find their neighbours."""
+        """How many rows to keep in view, so that rows like the reference's find their neighbours."""
         if (k, recall) not in self._expansions:
-            n = len(self._graph)
-            sample = np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64)
-            rows = np.asarray(self._graph.get(sample), np.float32).reshape(len(sample), -1)
-            wide = min(k + 1, n)  # each finds itself, which does not count
-            farthest = self._search(rows, wide, None)[0][:, -1:]
+            rows = self._unseen(k)
+            farthest = self._search(rows, k, None)[0][:, -1:]
             expansion = max(16, 2 * k)
-            while True:
-                found = (self._search(rows, wide, expansion)[0] <= farthest).sum() - len(rows)
-                if found >= recall * (wide - 1) * len(rows) or expansion >= _WIDEST_SEARCH:
+            while expansion < _WIDEST_SEARCH:
+                if (self._search(rows, k, expansion)[0] <= farthest).sum() >= recall * k * len(rows):
                     break
                 expansion *= 2
             self._expansions[k, recall] = expansion
         return self._expansions[k, recall]
+
+    def _unseen(self, k: int) -> np.ndarray:
+        """Some rows as if drawn anew: mirror images of one of a row's neighbours in that row.
+
+        A row of the graph itself is linked to its neighbours and finds them far more easily than a new row does.
+        """
+        n = len(self._graph)
+        sample = np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64)
+        rows = self._rows(sample)
+        neighbour = self._search(rows, min(k + 1, n), None)[1][:, min(k + 1, n) // 2]
+        largest = np.finfo(np.float32).max
+        mirrored = 2 * rows.astype(np.float64) - self._rows(neighbour)
+        return np.clip(mirrored, -largest, largest).astype(np.float32)
+
+    def _rows(self, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(self._graph.get(numbers), np.float32).reshape(len(numbers), -1)
 
 
 def _single(value: Any, parameter: str, owner: str, n_features: int | None = None) -> np.ndarray:

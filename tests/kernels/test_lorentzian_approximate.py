@@ -96,6 +96,14 @@ class TestGraph:
         np.testing.assert_allclose(distances[0], expected, rtol=1e-5)
         assert (np.diff(distances, axis=1) >= 0).all() and indices.dtype == np.int64
 
+    def test_rows_that_are_not_in_the_graph_find_their_neighbours_too(self, data):
+        """The graph's own rows are linked to their neighbours: what they need is too little for new ones."""
+        rows = np.random.default_rng(0).standard_normal((20_500, 10))
+        reference, queries = rows[:20_000], rows[20_000:]
+        exact, _ = LorentzianIndex(reference).query(queries, 8)
+        distances, _ = ApproximateLorentzianIndex(reference, n_threads=1).query(queries, 8, recall=0.95)
+        assert np.mean(distances <= exact[:, -1:] * (1 + 1e-5)) >= 0.95
+
     def test_rows_can_be_added(self, data):
         reference, queries = data
         index = ApproximateLorentzianIndex(reference[:100], n_threads=1).add(queries[:1])
