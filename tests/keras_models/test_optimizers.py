@@ -36,7 +36,7 @@ def test_kernels_alone_decay_by_the_rate_times_the_decay(optimizer):
 
 def test_gradients_are_clipped_by_their_common_norm():
     whole = one_step("sgd", gradient=1.0, decay=0.0, rate=0.01)
-    norm = np.sqrt(2 * len(NAMES))
+    norm = float(np.sqrt(2 * len(NAMES)))
     clipped = one_step("sgd", gradient=1.0, decay=0.0, rate=0.01, clip_norm=norm / 4)
     for name in NAMES:
         assert 1 - clipped[name] == pytest.approx((1 - whole[name]) / 4, rel=1e-4)
