@@ -173,9 +173,9 @@ def _flops(model: Any) -> float:
     """Multiplications and additions of the matrix products of one training window: forward, and twice that backward."""
     if isinstance(model, LSTMClassifier):
         forward = WINDOW * 2 * 4 * UNITS * (FEATURES + UNITS)
-    elif isinstance(model, TransformerClassifier):  # the last block: keys and values of all rows, the rest of one
-        every = FEATURES * UNITS + 2 * UNITS * UNITS
-        forward = WINDOW * 2 * every + 2 * (2 * UNITS * UNITS + 2 * WINDOW * UNITS + 4 * UNITS * UNITS)
+    elif isinstance(model, TransformerClassifier):  # only the newest row leaves the last block
+        attended = 2 * model.heads * UNITS  # its query against every row, and the rows it sees
+        forward = WINDOW * 2 * (FEATURES * UNITS + attended) + 2 * (4 * UNITS * UNITS + 4 * UNITS * UNITS)
     else:
         taps, blocks, filters = model.kernel_size, model.layers, model.filters
         inner = (2 * blocks - 1) * taps * filters * filters
