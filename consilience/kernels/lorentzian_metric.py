@@ -81,7 +81,7 @@ def _columns(right: np.ndarray) -> np.ndarray:
     width = _lorentzian_pairs.COLUMNS
     whole, rest = divmod(len(right), width)
     out = np.empty((whole + (rest > 0), right.shape[1], width))
-    out[:whole] = right[: whole * width].reshape(whole, width, -1).transpose(0, 2, 1)
+    out[:whole] = right[: whole * width].reshape(whole, width, right.shape[1]).transpose(0, 2, 1)
     if rest:
         out[whole, :, :rest] = right[whole * width :].T
         out[whole, :, rest:] = right[-1:].T
