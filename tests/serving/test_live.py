@@ -22,7 +22,7 @@ def test_newest_rows_need_only_their_lookback(live, planted_bars):
     np.testing.assert_allclose(newest.to_numpy(), whole[-6:], rtol=0, atol=1e-6)
 
 
-def test_one_asset_alone_and_as_an_array_gives_what_it_gives_among_others(live, planted_bars):
+def test_one_asset_alone_gives_what_it_gives_among_others(live, planted_bars):
     X = build_features(planted_bars)
     among = live.predict_newest(X, newest=2)
     name = X.index.get_level_values(0)[0]
@@ -36,6 +36,10 @@ def test_one_asset_alone_and_as_an_array_gives_what_it_gives_among_others(live, 
         live.predict_newest_proba(X)
     with pytest.raises(InvalidInput, match="time order"):
         live.predict_newest(X.loc[name].iloc[::-1])
+    missing = X.loc[name].copy()
+    missing.index = missing.index.where(np.arange(len(missing)) > 0)  # NaT sorts before every time
+    with pytest.raises(InvalidInput, match="missing timestamp in row 0"):
+        live.predict_newest(missing)
     for wrong in (0, True, len(X) + 1, 1.0):
         with pytest.raises(InvalidInput, match="'n'"):
             live.predict_newest_proba(X.loc[name], wrong)
