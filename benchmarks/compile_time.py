@@ -34,6 +34,10 @@ FAMILIES = {
         "from consilience.kernels import LorentzianIndex",
         "LorentzianIndex(X).query(X[:50], 8)",
     ),
+    "nearest neighbours, sketch": (
+        "from consilience.kernels import LorentzianIndex",
+        "LorentzianIndex(X, method='sketch').query(X[:50], 8)",
+    ),
     "nearest neighbours, tree": (
         "from consilience.kernels import LorentzianIndex",
         "LorentzianIndex(X, method='tree').query(X[:50], 8)",

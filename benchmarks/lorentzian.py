@@ -267,7 +267,7 @@ def _market(seed: int, repeats: int, threads: int) -> None:
 def large(repeats: int, threads: int) -> None:
     n, m, d, k = 1_000_000, 100, 32, 8
     reference, queries = np.split(isotropic(n + m, d, 0), [n])
-    index = LorentzianIndex(reference, method="brute", n_threads=threads)
+    index = LorentzianIndex(reference, method="sketch", n_threads=threads)
     exact = numpy_neighbors(reference, queries[:10], k)
     same(index.query(queries[:10], k)[0], exact, 1e-12)
     peers = usearch_exact(reference, queries[:10], k, threads)

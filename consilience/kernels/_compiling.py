@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from numba import config, njit
+from numba.core.codegen import get_host_cpu_features
 from numba.core.compiler_lock import global_compiler_lock
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -17,7 +18,15 @@ INLINED: dict[str, Any] = {**INNER, "forceinline": True}
 
 Chosen = Literal[True] | None
 
+# NUMBA_CPU_FEATURES is for caches that several kinds of processors share
+_FEATURES = (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
+
 _LEVEL = type(config.OPT)(2)
+
+
+def compiled_for(feature: str) -> bool:
+    """May compiled code use this feature of the processor ("avx512f")?"""
+    return f"+{feature}" in _FEATURES
 
 
 def called(function: Callable[..., Any]) -> Any:

@@ -17,21 +17,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from consilience.kernels._compiling import INNER
+from consilience.kernels._compiling import INNER, compiled_for
 
 LANES = 64
-_LINE = 16  # floats of one cache line
+_LINE = 64  # bytes
 GROUP = 4
 START = 2.0**-100
 
 _WIDTH = 16
 _VECTORS = LANES // _WIDTH
-_TOGETHER = _VECTORS if binding.get_host_cpu_features().get("avx512f") else 1  # vectors per query in registers at once
+_TOGETHER = _VECTORS if compiled_for("avx512f") else 1  # vectors per query in registers at once
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, _WIDTH)
 _SIZE = ir.IntType(64)
@@ -255,11 +255,12 @@ def _any_under(typing: Any, bounds: Any, at: Any, stride: Any, limits: Any) -> A
 def _fetch(typing: Any, array: Any, start: Any, size: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         data = _pointer(context, builder, sig.args[0], args[0])
+        step = ir.Constant(_SIZE, _LINE * 8 // sig.args[0].dtype.bitwidth)
         byte = ir.IntType(8).as_pointer()
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        with cgutils.for_range_slice(builder, args[1], builder.add(args[1], args[2]), ir.Constant(_SIZE, _LINE)) as (
+        with cgutils.for_range_slice(builder, args[1], builder.add(args[1], args[2]), step) as (
             at,
             _,
         ):

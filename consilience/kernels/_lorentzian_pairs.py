@@ -9,12 +9,12 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from consilience.kernels._compiling import INNER, called
+from consilience.kernels._compiling import INNER, called, compiled_for
 from consilience.kernels._turns import take
 
 COLUMNS = 32
@@ -23,7 +23,7 @@ _TURN = 4 * ROWS  # rows that a thread takes at a time
 WIDEST = 1e300  # of Π(1+a): beyond it the caller goes pair by pair
 
 _NEAR = 4e-3  # per feature: pairs with a smaller Π(1+a) − 1 go the accurate way, so that no error exceeds 1e-13
-_AVX512 = bool(binding.get_host_cpu_features().get("avx512f"))
+_AVX512 = compiled_for("avx512f")
 _WIDTH, _TOGETHER = (8, 4) if _AVX512 else (4, 2)  # vectors per row at once
 _VECTORS = COLUMNS // _WIDTH
 _FLOAT, _SIZE = ir.DoubleType(), ir.IntType(64)

@@ -15,7 +15,9 @@ from numba import carray, cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+from consilience.kernels._compiling import compiled_for
+
+_WIDE = compiled_for("avx512f")
 LANES = 16 if _WIDE else 8
 ROWS = 4 if _WIDE else 3
 VECTORS = 4  # per row of a tile: a unit's four gates, or four neighbouring vectors of columns

@@ -1,5 +1,7 @@
 """Exact nearest neighbours under the Lorentzian distance."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,13 +10,17 @@ from consilience.base import invalid
 from consilience.kernels import _lorentzian_scan, _lorentzian_tree
 from consilience.kernels._lorentzian_lanes import GROUP, LANES
 from consilience.kernels.inputs import count, matrix, share
+from consilience.kernels.lorentzian_sketch import Sketches
 from consilience.kernels.lorentzian_threads import in_chunks, threads
 from consilience.kernels.lorentzian_tree import split
 
 _FLOAT64 = np.dtype(np.float64)
 _SPARE = 2  # candidates beyond k: with fewer, near-ties go through a second scan; with more, each query costs more
-_TREE_FROM = 8192  # rows; below it a scan of everything is too quick to improve on
+_LARGE = 8192  # rows; below it a scan of everything is too quick to improve on
 _WORTH_PRUNING = 0.75  # of all blocks visited: a visit by choice costs a little more than one in passing
+_WORTH_SKETCHES = 1 / 32  # of all rows measured, each of them alone
+_BEATS_SKETCHES = 0.25  # of all blocks visited: below it, the tree is quicker than sketches are,
+_TABLES = 30_000  # and by so many numbers over those of the reference more: what a query's tables cost
 _WORTH_GROUPING = 0.2  # of all blocks visited: then even a single query, which fills a group alone, gains
 _CHUNK = 1024  # queries that are answered together
 _SAMPLE = 64  # groups of queries from which the tree's worth and an approximate search's reach are learnt
@@ -26,14 +32,15 @@ class LorentzianIndex:
     Parameters
     ----------
     reference : (n, d) finite numbers, at any scale; copied where it is not C-ordered float64.
-    method : "brute" measures every row, always, so that ``recall`` saves it nothing; "tree" skips blocks of rows that
-        cannot hold a neighbour; "auto" tries the tree on a sample of large references and takes it where it skips
-        enough, and for searches with a ``recall`` in any case. The results are the same.
+    method : "brute" measures every row, always, so that ``recall`` saves it nothing; "sketch" bounds every row's
+        distance from half a byte per feature and measures those few that may be near (where the processor cannot, it is
+        "brute"); "tree" skips blocks of rows that cannot hold a neighbour; "auto" tries both on a sample of large
+        references and takes what gains more, and sketches for single queries. The results are the same.
     n_threads : threads at most; None for all. Results do not depend on it.
 
     Attributes
     ----------
-    method_ : "brute" or "tree", the one in use.
+    method_ : "brute", "sketch" or "tree", the one in use for many queries.
 
     Raises
     ------
@@ -49,8 +56,8 @@ class LorentzianIndex:
 
     def __init__(self, reference: Any, *, method: str = "auto", n_threads: int | None = None) -> None:
         owner = "LorentzianIndex"
-        if method not in ("auto", "brute", "tree"):
-            raise invalid("method", owner, "'auto', 'brute' or 'tree'", method)
+        if method not in ("auto", "brute", "sketch", "tree"):
+            raise invalid("method", owner, "'auto', 'brute', 'sketch' or 'tree'", method)
         self.reference = matrix(reference, "reference", owner)
         self.n_threads = threads(n_threads, owner)
         n, d = self.shape
@@ -59,16 +66,30 @@ class LorentzianIndex:
         # Any centre is right; the middle keeps float32's error small where the rows are.
         some = self.reference[:: max(1, n // 512)]
         self._center = np.sort(some, axis=0)[len(some) // 2]
-        tree = method == "tree" or (method == "auto" and n >= _TREE_FROM)
+        tried = method == "auto" and n >= _LARGE
+        tree = tried or method == "tree"
+        sketches = method == "sketch" or (tried and self.reference.size >= 2 * _TABLES)
         self._splits = split(self._float32(self.reference)) if tree else None
         self._order = np.arange(n, dtype=np.int64) if self._splits is None else self._splits.order
         self._blocks = _aligned((-(-n // LANES), d, LANES))
         self._pack()
         self._boxes = self._make_boxes() if tree else None
         self._share = self._visited() if tree else 1.0
-        self.method_ = "tree" if tree and (method == "tree" or self._share < _WORTH_PRUNING) else "brute"
+        self._sketches = Sketches.of(self.reference, self.n_threads) if sketches else None
+        if tried and self._sketches is not None and self._measured(self._sketches) > _WORTH_SKETCHES:
+            self._sketches = None
+        self.method_ = self._chosen(method)
         self._prepared = self.reference, self._order, self._center, self._blocks
         self._shrinks: dict[tuple[int, float], float] = {}
+
+    def _chosen(self, method: str) -> str:
+        """The method for many queries."""
+        enough = _WORTH_PRUNING
+        if self._sketches is not None:
+            enough = min(enough, _BEATS_SKETCHES + _TABLES / self.reference.size)
+        if method == "tree" or (method == "auto" and self._share < enough):
+            return "tree"
+        return "brute" if self._sketches is None else "sketch"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,20 +120,39 @@ class LorentzianIndex:
         rows = matrix(queries, "queries", owner, d)
         k = count(k, "k", owner, n, ", the number of reference rows")
         shrink = 1.0 if recall is None else self._shrink(k, share(recall, "recall", owner))
+        if self._sketched(len(rows), k):
+            # How much can be left out was learnt for the method in use.
+            shrink = shrink if self.method_ == "sketch" else 1.0
+            return self._in_chunks(rows, k, functools.partial(self._answer_by_sketches, rows, shrink))
         grouped = len(rows) >= GROUP or self._share < _WORTH_GROUPING
         pruned = grouped and (shrink < 1.0 or self.method_ == "tree")
         if len(rows) < GROUP and not pruned:
             return _lorentzian_scan.answer(*self._prepared, rows, k, min(k + _SPARE, n))[:2]
         order, homes = self._by_home(rows) if pruned else (np.arange(len(rows)), None)
+
+        def work(part: slice, distances: np.ndarray, indices: np.ndarray) -> None:
+            self._answer(rows, order[part], None if homes is None else homes[part], shrink, distances, indices)
+
+        return self._in_chunks(rows, k, work)
+
+    def _in_chunks(
+        self, rows: np.ndarray, k: int, work: Callable[[slice, np.ndarray, np.ndarray], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Distances and indices (m, k) that ``work`` fills, given which queries are its part."""
         distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
 
-        def work(start: int, stop: int) -> None:
+        def parts(start: int, stop: int) -> None:
             for first in range(start, stop, _CHUNK):
-                part = slice(first, min(stop, first + _CHUNK))
-                self._answer(rows, order[part], None if homes is None else homes[part], shrink, distances, indices)
+                work(slice(first, min(stop, first + _CHUNK)), distances, indices)
 
-        in_chunks(work, len(rows), float(len(rows)) * n * d, self.n_threads)
+        in_chunks(parts, len(rows), float(len(rows)) * self.reference.size, self.n_threads)
         return distances, indices
+
+    def _sketched(self, n_queries: int, k: int) -> bool:
+        """Are so many queries answered by sketches?"""
+        return (
+            self._sketches is not None and (n_queries < GROUP or self.method_ == "sketch") and self._sketches.serve(k)
+        )
 
     def _few(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The answer to a few queries that are just as the kernels want them, else None.
@@ -122,10 +162,25 @@ class LorentzianIndex:
         n, d = self.reference.shape
         if queries.dtype is not _FLOAT64 or not queries.flags.carray or queries.ndim != 2 or queries.shape[1] != d:
             return None
-        if not 0 < len(queries) < GROUP or not 0 < k <= n or (self.method_ == "tree" and self._share < _WORTH_GROUPING):
+        if not 0 < len(queries) < GROUP or not 0 < k <= n:
+            return None
+        if self._sketches is not None and self._sketches.serve(k):
+            distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
+            answered, _ = self._sketches.search(queries, distances, indices)
+            return (distances, indices) if answered.all() else None
+        if self.method_ == "tree" and self._share < _WORTH_GROUPING:
             return None
         distances, indices, finite = _lorentzian_scan.answer(*self._prepared, queries, k, min(k + _SPARE, n))
         return (distances, indices) if finite else None
+
+    def _answer_by_sketches(
+        self, rows: np.ndarray, shrink: float, part: slice, distances: np.ndarray, indices: np.ndarray
+    ) -> None:
+        """Fill a part of distances and indices; what sketches leave, a scan of everything answers."""
+        assert self._sketches is not None
+        answered, _ = self._sketches.search(rows[part], distances[part], indices[part], shrink)
+        if not answered.all():
+            self._answer(rows, part.start + np.flatnonzero(~answered), None, 1.0, distances, indices)
 
     def _answer(
         self,
@@ -203,32 +258,45 @@ class LorentzianIndex:
         visits = self._candidates(self.reference, self._order[places], places // LANES, n_candidates)[2]
         return visits * GROUP / (len(places) * len(self._blocks))
 
+    def _measured(self, sketches: Sketches) -> float:
+        """The share of rows measured for queries taken from the reference itself."""
+        rows = self.reference[self._order[self._sample()]]
+        shape = (len(rows), 8 + _SPARE)
+        _, measured = sketches.search(rows, np.empty(shape), np.empty(shape, np.int64))
+        return measured / len(rows) / len(self._order)
+
     def _shrink(self, k: int, recall: float) -> float:
-        """How much earlier than exactly to call a box too far, learnt on rows of the reference (which skip themselves).
+        """How much earlier than exactly to call rows too far, learnt on rows of the reference (which skip themselves).
 
         The margin allows for the sample's error and for queries unlike the reference. Each row finds itself too, so one
         neighbour more than k is asked for.
         """
         n = len(self._order)
-        if self._splits is None or k + 1 >= n // 8:
+        sketched = self._sketched(GROUP, k)
+        if not (sketched or self._splits is not None) or k + 1 >= n // 8:
             return 1.0
         if (k, recall) not in self._shrinks:
-            places = self._sample()
-            rows, homes = self._order[places], places // LANES
-            shape = (n, k + 1)
-            exact = np.empty(shape), np.empty(shape, np.int64)
-            self._answer(self.reference, rows, None, 1.0, *exact)
+            farthest = self._tried(k + 1, 1.0, sketched)[:, -1:]
             wanted = recall + 0.3 * (1.0 - recall)
             low, high = 0.0, 1.0
             for _ in range(7):
                 middle = 0.5 * (low + high)
-                tried = np.empty(shape), np.empty(shape, np.int64)
-                self._answer(self.reference, rows, homes, middle, *tried)
                 # By distance rather than by row: an equally near row is as good. The row itself is always found.
-                found = (tried[0][rows] <= exact[0][rows, -1:]).sum() - len(rows)
-                low, high = (low, middle) if found >= wanted * k * len(rows) else (middle, high)
+                found = (self._tried(k + 1, middle, sketched) <= farthest).sum() - len(farthest)
+                low, high = (low, middle) if found >= wanted * k * len(farthest) else (middle, high)
             self._shrinks[k, recall] = high
         return self._shrinks[k, recall]
+
+    def _tried(self, k: int, shrink: float, sketched: bool) -> np.ndarray:
+        """Distances (n_sample, k) that are found for a sample of the reference's rows."""
+        places = self._sample()
+        rows = self.reference[self._order[places]]
+        distances, indices = np.empty((len(rows), k)), np.empty((len(rows), k), np.int64)
+        if sketched:
+            self._answer_by_sketches(rows, shrink, slice(0, len(rows)), distances, indices)
+        else:
+            self._answer(rows, np.arange(len(rows)), places // LANES, shrink, distances, indices)
+        return distances
 
     def _float32(self, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -283,6 +351,6 @@ def lorentzian_neighbors(
     rows = matrix(queries, "queries", owner, known.shape[1])
     k = count(k, "k", owner, len(known), ", the number of reference rows")
     threads(n_threads, owner)
-    # A tree takes longer to build than a scan for some thousand queries.
-    method = "auto" if len(rows) >= 4096 else "brute"
+    # A tree takes longer to build than it takes to scan for some thousand queries, sketches for some hundred.
+    method = "auto" if len(rows) >= 4096 else "sketch" if len(rows) >= 256 else "brute"
     return LorentzianIndex(known, method=method, n_threads=n_threads).query(rows, k)
