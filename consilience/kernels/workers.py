@@ -10,7 +10,6 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,10 +60,18 @@ class _Job:
             self.wait()
 
 
-@cache
-def _jobs(process: int) -> "queue.SimpleQueue[_Job]":  # one per process: threads do not survive a fork
+_queues: dict[int, "queue.SimpleQueue[_Job]"] = {}  # one per process: threads do not survive a fork
+
+
+def _jobs(process: int) -> "queue.SimpleQueue[_Job]":
     """The queue of the helping threads, which are started here. A future per job would cost a tenth of a short one."""
-    jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    jobs = _queues.get(process)
+    if jobs is not None:
+        return jobs
+    own: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    jobs = _queues.setdefault(process, own)  # of threads that come at once, one finds its own and starts the helpers
+    if jobs is not own:
+        return jobs
     bind = os.environ.get("CONSILIENCE_BIND_THREADS") == "1" and hasattr(os, "sched_setaffinity")
     places = _places() if bind else None
     for number in range(max(1, n_threads() - 1)):  # the caller works too

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -206,3 +207,29 @@ def test_a_huge_scratch_is_given_back():
     (huge,) = workers.scratch(workers._KEPT_SCRATCH // 8 + 64)
     kept = workers._thread.__dict__.get("scratch")
     assert kept is None or not np.shares_memory(kept, huge)
+
+
+def test_threads_that_come_first_at_once_share_one_set_of_helpers(monkeypatch):
+    started = []
+    monkeypatch.setattr(workers, "_queues", {})
+    monkeypatch.setattr(workers, "_help", lambda jobs, places: started.append(jobs))
+    make = workers.queue.SimpleQueue
+    together = threading.Barrier(8)
+
+    def queue_after_all_have_looked():
+        together.wait()
+        return make()
+
+    monkeypatch.setattr(workers.queue, "SimpleQueue", queue_after_all_have_looked)
+    found = []
+    callers = [threading.Thread(target=lambda: found.append(workers._jobs(-1))) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(set(map(id, found))) == 1 and len(found) == 8
+    deadline = time.monotonic() + 10.0
+    while not started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(started) == max(1, workers.n_threads() - 1)
