@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from ensemble_adaptive import fusion, online, regimes, specialists_of_models
 from ensemble_cases import (
-    EIGHT,
+    ALL,
     MISSED,
     Case,
     accuracy,
@@ -320,7 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--members", nargs="*", default=EIGHT, choices=EIGHT, help="all eight by default")
+    parser.add_argument("--members", nargs="*", default=ALL, choices=ALL, help="all of configs/planted.yaml by default")
     parser.add_argument("--fast", action="store_true", help="the six members that are no networks")
     given = parser.parse_args()
     warnings.simplefilter("ignore")

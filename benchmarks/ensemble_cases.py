@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from ensemble_predictions import FAST, Problem, predictions, problem
+from ensemble_predictions import CONFIG, Problem, predictions, problem
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import StackingClassifier as SklearnStacking
 from sklearn.linear_model import LogisticRegression
@@ -15,7 +15,7 @@ from consilience.ensemble.weight_search import SEARCHES, searched_weights
 from consilience.ensemble.weights import greedy_weights, log_loss_of, picked_probabilities
 from consilience.evaluation.label_intervals import label_intervals
 
-EIGHT = [*FAST, "lstm", "transformer"]
+ALL = list(CONFIG.members)
 MISSED: list[str] = []
 
 

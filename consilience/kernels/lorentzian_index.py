@@ -21,6 +21,8 @@ _WORTH_PRUNING = 0.75  # of all blocks visited: a visit by choice costs a little
 _WORTH_SKETCHES = 1 / 32  # of all rows measured, each of them alone
 _BEATS_SKETCHES = 0.25  # of all blocks visited: below it, the tree is quicker than sketches are,
 _TABLES = 30_000  # and by so many numbers over those of the reference more: what a query's tables cost
+_SOME = 4096  # rows whose tree tells whether one of all is worth building
+_SKIPS_SOMETHING = 0.95  # of that tree's blocks visited
 _WORTH_GROUPING = 0.2  # of all blocks visited: then even a single query, which fills a group alone, gains
 _CHUNK = 1024  # queries that are answered together
 _SAMPLE = 64  # groups of queries from which the tree's worth and an approximate search's reach are learnt
@@ -67,17 +69,16 @@ class LorentzianIndex:
         some = self.reference[:: max(1, n // 512)]
         self._center = np.sort(some, axis=0)[len(some) // 2]
         tried = method == "auto" and n >= _LARGE
-        tree = tried or method == "tree"
-        sketches = method == "sketch" or (tried and self.reference.size >= 2 * _TABLES)
+        self._sketches = self._worthwhile_sketches() if tried else None
+        if method == "sketch":
+            self._sketches = Sketches.of(self.reference, self.n_threads)
+        tree = method == "tree" or (tried and self._tree_may_be_worthwhile())
         self._splits = split(self._float32(self.reference)) if tree else None
         self._order = np.arange(n, dtype=np.int64) if self._splits is None else self._splits.order
         self._blocks = _aligned((-(-n // LANES), d, LANES))
         self._pack()
         self._boxes = self._make_boxes() if tree else None
         self._share = self._visited() if tree else 1.0
-        self._sketches = Sketches.of(self.reference, self.n_threads) if sketches else None
-        if tried and self._sketches is not None and self._measured(self._sketches) > _WORTH_SKETCHES:
-            self._sketches = None
         self.method_ = self._chosen(method)
         self._prepared = self.reference, self._order, self._center, self._blocks
         self._shrinks: dict[tuple[int, float], float] = {}
@@ -258,12 +259,24 @@ class LorentzianIndex:
         visits = self._candidates(self.reference, self._order[places], places // LANES, n_candidates)[2]
         return visits * GROUP / (len(places) * len(self._blocks))
 
-    def _measured(self, sketches: Sketches) -> float:
-        """The share of rows measured for queries taken from the reference itself."""
-        rows = self.reference[self._order[self._sample()]]
+    def _worthwhile_sketches(self) -> Sketches | None:
+        """Sketches, if they leave few rows to measure for queries taken from the reference itself."""
+        n = len(self.reference)
+        sketches = Sketches.of(self.reference, self.n_threads) if self.reference.size >= 2 * _TABLES else None
+        if sketches is None:
+            return None
+        rows = self.reference[np.linspace(0, n - 1, GROUP * _SAMPLE).astype(np.int64)]
         shape = (len(rows), 8 + _SPARE)
         _, measured = sketches.search(rows, np.empty(shape), np.empty(shape, np.int64))
-        return measured / len(rows) / len(self._order)
+        return sketches if measured <= _WORTH_SKETCHES * len(rows) * n else None
+
+    def _tree_may_be_worthwhile(self) -> bool:
+        """Beside sketches, a tree is only built where one of some rows skips something: of all rows it skips more."""
+        n = len(self.reference)
+        if self._sketches is None or n < 4 * _LARGE:
+            return True
+        some = LorentzianIndex(self.reference[:: n // _SOME], method="tree", n_threads=self.n_threads)
+        return some._share < _SKIPS_SOMETHING
 
     def _shrink(self, k: int, recall: float) -> float:
         """How much earlier than exactly to call rows too far, learnt on rows of the reference (which skip themselves).

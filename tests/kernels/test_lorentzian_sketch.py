@@ -152,6 +152,8 @@ def test_few_rows_are_measured_and_the_index_knows_when():
     assert measured < 0.05 * 8 * n
     if not config.DISABLE_JIT:
         assert LorentzianIndex(reference).method_ == "sketch"
+        wide = LorentzianIndex(rng.standard_normal((40_000, 12)))
+        assert wide.method_ == "sketch" and wide._splits is None, "no tree is built where it would skip nothing"
         assert LorentzianIndex(rng.standard_normal((10_000, 80)), method="auto").method_ == "brute"
 
 

@@ -10,14 +10,14 @@ SMALL = [
     "members.forest.params.n_estimators=20",
     "members.xgboost.params.n_estimators=20",
     "members.lightgbm.params.n_estimators=20",
-    "members.lstm.params={window: 8, units: 4, epochs: 2}",
-    "members.transformer.params={window: 8, width: 8, epochs: 2}",
+    *(f"members.{name}.params={{window: 8, units: 4, epochs: 2}}" for name in ("lstm", "lstm_2")),
+    *(f"members.{name}.params={{window: 8, width: 8, epochs: 2}}" for name in ("transformer", "transformer_2")),
     "members.lorentzian.params.n_neighbors=16",
 ]
 
 
 def small_config(folder: Path, *overrides: str) -> Config:
-    """Eight small members on a small planted market, writing below ``folder``."""
+    """All members, small, on a small planted market, writing below ``folder``."""
     return Config.load(
         "planted", [*SMALL, f"output.runs={folder / 'runs'}", f"output.registry={folder / 'registry'}", *overrides]
     )
