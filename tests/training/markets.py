@@ -4,14 +4,15 @@ from pathlib import Path
 
 from consilience.training import Config
 
+TRANSFORMERS = ["transformer", "transformer_2", "transformer_3"]
 SMALL = [
     "data.planted.bars=720",
     "folds.splits=3",
     "members.forest.params.n_estimators=20",
     "members.xgboost.params.n_estimators=20",
     "members.lightgbm.params.n_estimators=20",
-    *(f"members.{name}.params={{window: 8, units: 4, epochs: 2}}" for name in ("lstm", "lstm_2")),
-    *(f"members.{name}.params={{window: 8, width: 8, epochs: 2}}" for name in ("transformer", "transformer_2")),
+    "members.lstm.params={window: 8, units: 4, epochs: 2}",
+    *(f"members.{name}.params.{size}" for name in TRANSFORMERS for size in ("window=8", "width=8", "epochs=2")),
     "members.lorentzian.params.n_neighbors=16",
 ]
 

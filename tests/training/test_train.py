@@ -10,12 +10,11 @@ from consilience.registry import Registry
 from consilience.training import Config, train
 from consilience.training.problem import build_problem, build_splitter, load_bars
 from consilience.training.run_folder import RunFolder
-from tests.training.markets import small_config
+from tests.training.markets import TRANSFORMERS, small_config
 
 pytestmark = pytest.mark.xdist_group("trained")
 
-NETWORKS = ["lstm", "lstm_2", "transformer", "transformer_2"]
-MEMBERS = ["logistic", "forest", "xgboost", "lightgbm", *NETWORKS, "lorentzian", "hmm"]
+MEMBERS = ["logistic", "forest", "xgboost", "lightgbm", "lstm", *TRANSFORMERS, "lorentzian", "hmm"]
 
 
 def test_the_leaderboard_has_members_vote_stack_and_baselines_on_the_same_rows(trained):
