@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from consilience.base import invalid
-from consilience.kernels import _lorentzian_scan, _lorentzian_tree
+from consilience.kernels import _lorentzian_scan, _lorentzian_tree, memory
 from consilience.kernels._lorentzian_lanes import GROUP, LANES
 from consilience.kernels.inputs import count, matrix, share
 from consilience.kernels.lorentzian_sketch import Sketches
@@ -75,7 +75,7 @@ class LorentzianIndex:
         tree = method == "tree" or (tried and self._tree_may_be_worthwhile())
         self._splits = split(self._float32(self.reference)) if tree else None
         self._order = np.arange(n, dtype=np.int64) if self._splits is None else self._splits.order
-        self._blocks = _aligned((-(-n // LANES), d, LANES))
+        self._blocks = memory.aligned((-(-n // LANES), d, LANES), np.float32)
         self._pack()
         self._boxes = self._make_boxes() if tree else None
         self._share = self._visited() if tree else 1.0
@@ -241,7 +241,7 @@ class LorentzianIndex:
 
     def _make_boxes(self) -> np.ndarray:
         n_blocks, d = self._blocks.shape[:2]
-        boxes = _aligned((-(-n_blocks // LANES), d, 2, LANES))
+        boxes = memory.aligned((-(-n_blocks // LANES), d, 2, LANES), np.float32)
         boxes.fill(np.inf)
         _lorentzian_tree.make_boxes(self._blocks, boxes)
         return boxes
@@ -315,14 +315,6 @@ class LorentzianIndex:
         with np.errstate(over="ignore"):
             centred = np.clip(values - self._center, -_lorentzian_scan.WIDEST, _lorentzian_scan.WIDEST)
         return centred.astype(np.float32)
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialised float32 array that starts on a cache line, so that no vector straddles two."""
-    size = int(np.prod(shape))
-    raw = np.empty(size + 16, np.float32)
-    start = (-raw.ctypes.data // 4) % 16
-    return raw[start : start + size].reshape(shape)
 
 
 def lorentzian_neighbors(

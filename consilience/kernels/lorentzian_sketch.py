@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from consilience.kernels import _lorentzian_sketch
+from consilience.kernels import _lorentzian_sketch, memory
 from consilience.kernels._lorentzian_sketch_lanes import AVAILABLE, CELLS, ROWS
 from consilience.kernels.lorentzian_threads import in_chunks
 
@@ -26,7 +26,7 @@ class Sketches:
 
     def __init__(self, reference: np.ndarray, n_threads: int) -> None:
         n, d = reference.shape
-        codes, ends = _aligned((-(-n // ROWS), (d + 1) // 2, ROWS)), _no_ends(d)
+        codes, ends = memory.aligned((-(-n // ROWS), (d + 1) // 2, ROWS), np.uint8), _no_ends(d)
         edges, lock = _edges(reference), Lock()
 
         def work(start: int, stop: int) -> None:
@@ -86,11 +86,3 @@ def _no_ends(d: int) -> np.ndarray:
     ends = np.empty((d, CELLS, 2))
     ends[:, :, 0], ends[:, :, 1] = np.inf, -np.inf
     return ends
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Uninitialised bytes that start on a cache line, so that no vector straddles two."""
-    size = int(np.prod(shape))
-    raw = np.empty(size + 63, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].reshape(shape)

@@ -1,4 +1,4 @@
-"""Memory for results, taken over from earlier results that nobody holds any more.
+"""Memory that begins a cache line; for results, taken over from earlier results that nobody holds any more.
 
 The first touch of fresh memory costs a page fault for every 4 KB: for a pass that writes 3 MB in a millisecond, as much
 as the pass itself. So the arrays behind large results are remembered, and one to which no result refers is used again.
@@ -13,6 +13,7 @@ import numpy as np
 _WORTH = 1 << 15  # float64 below which the allocator itself keeps the memory
 _REMEMBERED = 1 << 26  # bytes in all
 _LINE = 8  # float64 in one cache line: vectors that straddle two cost twice
+_LINE_BYTES = 64
 
 
 class _Owner:
@@ -58,3 +59,11 @@ def _owner(size: int) -> _Owner:
         while sum(owner.array.nbytes for owner in _owners) > _REMEMBERED:
             del _owners[0]  # who still holds it keeps it
     return new
+
+
+def aligned(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+    """An uninitialised array that begins a cache line."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + _LINE_BYTES - 1, np.uint8)
+    start = -raw.ctypes.data % _LINE_BYTES
+    return raw[start : start + size].view(dtype).reshape(shape)

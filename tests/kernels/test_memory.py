@@ -101,3 +101,12 @@ def test_a_child_whose_parent_held_the_lock_still_gets_memory():
         if child == 0:
             os._exit(5 if memory.result(LARGE).shape == (LARGE,) else 6)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_aligned_arrays_begin_a_cache_line(dtype):
+    kept = [memory.aligned((3, size), dtype) for size in range(1, 40)]
+    for array in kept:
+        assert address(array) % 64 == 0 and array.dtype == dtype and array.flags.c_contiguous
+        array[:] = 1
+    assert all((array == 1).all() for array in kept)
