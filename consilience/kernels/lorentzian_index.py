@@ -168,8 +168,9 @@ class LorentzianIndex:
         if self._sketches is not None and self._sketches.serve(k):
             distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
             answered, _ = self._sketches.search(queries, distances, indices)
-            return (distances, indices) if answered.all() else None
-        if self.method_ == "tree" and self._share < _WORTH_GROUPING:
+            if answered.all():
+                return distances, indices
+        elif self.method_ == "tree" and self._share < _WORTH_GROUPING:
             return None
         distances, indices, finite = _lorentzian_scan.answer(*self._prepared, queries, k, min(k + _SPARE, n))
         return (distances, indices) if finite else None

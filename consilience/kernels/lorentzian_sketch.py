@@ -43,7 +43,7 @@ class Sketches:
 
     @classmethod
     def of(cls, reference: np.ndarray, n_threads: int) -> Self | None:
-        """Cells, or None where the processor cannot look up a register of bytes in a table at once."""
+        """Sketches, or None where the processor cannot look up a register of bytes in a table at once."""
         return cls(reference, n_threads) if AVAILABLE else None
 
     def serve(self, k: int) -> bool:

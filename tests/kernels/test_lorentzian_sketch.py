@@ -224,7 +224,7 @@ print(AVAILABLE, WIDTH)
 def test_processors_with_less(features, said, tmp_path):
     """Also as Numba is told to compile for caches that several processors share."""
     if said == f"True {WIDTH}":
-        pytest.skip("this processor: every other test")
+        pytest.skip("every other test runs at this processor's own width")
     settings = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env={**os.environ, **settings}, check=False
