@@ -25,11 +25,12 @@ from numba.extending import intrinsic
 from consilience.kernels._compiling import INNER, compiled_for
 
 LANES = 64
+BOXES = 16  # bounded together
 _LINE = 64  # bytes
 GROUP = 4
 START = 2.0**-100
 
-_WIDTH = 16
+_WIDTH = BOXES
 _VECTORS = LANES // _WIDTH
 _TOGETHER = _VECTORS if compiled_for("avx512f") else 1  # vectors per query in registers at once
 _FLOAT = ir.FloatType()
@@ -212,43 +213,31 @@ def _make_below(group: int) -> Any:
     return intrinsic(below)
 
 
-def _make_bounds(group: int) -> Any:
-    """bounds(boxes, start, queries, first, n_features, out, at, stride) writes (group, 64) products."""
+def _make_boxes_below(group: int) -> Any:
+    """boxes_below(boxes, start, queries, first, n_features, limits, at, out) -> which of 16 boxes are below any limit.
 
-    def bounds(
-        typing: Any, boxes: Any, start: Any, queries: Any, first: Any, n_features: Any, out: Any, at: Any, stride: Any
+    The answer has one bit per box; out (group, 16) holds their products.
+    """
+
+    def boxes_below(
+        typing: Any, boxes: Any, start: Any, queries: Any, first: Any, n_features: Any, limits: Any, at: Any, out: Any
     ) -> Any:
-        signature = types.void(boxes, types.intp, queries, types.intp, types.intp, out, types.intp, types.intp)
+        signature = types.uint64(boxes, types.intp, queries, types.intp, types.intp, limits, types.intp, out)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            base, asked, kept = (_pointer(context, builder, sig.args[i], args[i]) for i in (0, 2, 5))
-            with _passes(builder, group) as (lane, width):
+            base, asked, bound, kept = (_pointer(context, builder, sig.args[i], args[i]) for i in (0, 2, 5, 7))
 
-                def gaps(offset: Any) -> list[Any]:
-                    return [_box_gap(builder, base, offset, vector) for vector in range(width)]
+            def gaps(offset: Any) -> list[Any]:
+                return [_box_gap(builder, base, offset, 0)]
 
-                start = builder.add(args[1], lane)
-                products = _products(builder, gaps, 2 * LANES, start, asked, args[3], args[4], group, width)
-                _store(builder, products, kept, builder.add(args[6], lane), args[7])
-            return context.get_dummy_value()
+            products = _products(builder, gaps, 2 * LANES, args[1], asked, args[3], args[4], group, 1)
+            _store(builder, products, kept, ir.Constant(_SIZE, 0), ir.Constant(_SIZE, BOXES))
+            limits = [_spread(builder, bound, builder.add(args[6], ir.Constant(_SIZE, q))) for q in range(group)]
+            return _any(builder, [_mask(builder, vectors, limit) for vectors, limit in zip(products, limits)])
 
         return signature, generate
 
-    return intrinsic(bounds)
-
-
-@intrinsic
-def _any_under(typing: Any, bounds: Any, at: Any, stride: Any, limits: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        base, bound = (_pointer(context, builder, sig.args[i], args[i]) for i in (0, 3))
-        bits = ir.Constant(_SIZE, 0)
-        for q in range(GROUP):
-            offset = builder.add(args[1], builder.mul(args[2], ir.Constant(_SIZE, q)))
-            vectors = [_load(builder, base, offset, vector) for vector in range(_VECTORS)]
-            bits = builder.or_(bits, _mask(builder, vectors, _spread(builder, bound, ir.Constant(_SIZE, q))))
-        return bits
-
-    return types.uint64(bounds, types.intp, types.intp, limits), generate
+    return intrinsic(boxes_below)
 
 
 @intrinsic
@@ -302,28 +291,23 @@ def _below_in_numpy(group: int) -> Callable[..., int]:
     return below
 
 
-def _bounds_in_numpy(
+def _boxes_below_in_numpy(
     boxes: np.ndarray,
     start: int,
     queries: np.ndarray,
     first: int,
     n_features: int,
-    out: np.ndarray,
+    limits: np.ndarray,
     at: int,
-    stride: int,
-) -> None:
-    edges = boxes[start : start + n_features * 2 * LANES].reshape(n_features, 2, LANES)
+    out: np.ndarray,
+) -> int:
+    lanes = [start + i * 2 * LANES + np.arange(BOXES) for i in range(n_features)]
     asked = queries[first : first + n_features * GROUP].reshape(n_features, GROUP, 1)
-    gaps = np.maximum(np.maximum(edges[:, None, 0] - asked, asked - edges[:, None, 1]), np.float32(0))
-    for q, row in enumerate(_grown(gaps)):
-        out[at + q * stride : at + q * stride + LANES] = row
-
-
-def _any_under_in_numpy(bounds: np.ndarray, at: int, stride: int, limits: np.ndarray) -> np.uint64:
-    under = np.zeros(LANES, bool)
-    for q in range(GROUP):
-        under |= bounds[at + q * stride : at + q * stride + LANES] < limits[q]
-    return np.packbits(under, bitorder="little").view(np.uint64)[0]
+    low, high = boxes[lanes][:, None], boxes[np.add(lanes, LANES)][:, None]
+    grown = _grown(np.maximum(np.maximum(low - asked, asked - high), np.float32(0)))
+    out[:] = grown.ravel()
+    below = (grown < limits[at : at + GROUP, None]).any(axis=0)
+    return int(np.packbits(below, bitorder="little").view(np.uint16)[0])
 
 
 def _grown(gaps: np.ndarray) -> np.ndarray:
@@ -337,7 +321,7 @@ def _grown(gaps: np.ndarray) -> np.ndarray:
 
 if config.DISABLE_JIT:
     below4, below1 = _below_in_numpy(4), _below_in_numpy(1)
-    bounds4, any_under4 = _bounds_in_numpy, _any_under_in_numpy
+    boxes_below4 = _boxes_below_in_numpy
 
     def fetch(array: np.ndarray, start: int, size: int) -> None:
         """Ask for array[start:start + size] to be brought near; past its end nothing happens."""
@@ -349,9 +333,21 @@ if config.DISABLE_JIT:
 
 else:
     below4, below1 = _make_below(4), _make_below(1)
-    bounds4, any_under4, fetch = _make_bounds(GROUP), _any_under, _fetch
+    boxes_below4, fetch = _make_boxes_below(GROUP), _fetch
 
     @njit(**INNER)
     def lowest_bit(bits: np.uint64) -> Any:
         """The position of the lowest set bit; ``bits`` is not 0."""
         return np.int64(_trailing_zeros(bits))
+
+
+@njit(**INNER)
+def whole_lines(n_bytes: int) -> np.ndarray:
+    """Bytes that begin a cache line.
+
+    What was stored in a vector across two lines cannot be read again before both are written: reading products from
+    memory of any alignment took longer than computing them.
+    """
+    room = np.empty(n_bytes + _LINE - 1, np.uint8)
+    skip = -room.ctypes.data % _LINE
+    return room[skip : skip + n_bytes]

@@ -13,8 +13,9 @@ import numpy as np
 from numba import njit
 
 from consilience.kernels._compiling import INNER, called
+from consilience.kernels._lorentzian_candidates import NOBODY, ascending, clear, offer, width
 from consilience.kernels._lorentzian_exact import distance, insert
-from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, fetch, lowest_bit
+from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, fetch, lowest_bit, whole_lines
 
 WIDEST = 1e37  # float32 coordinates are cut here, so that no difference overflows: a cut only brings rows nearer
 _TILE = 4096  # floats of reference that stay in the first-level cache while the queries pass over them
@@ -24,7 +25,9 @@ _MORE = 1.0 + 1e-12  # covers the rounding of a float64 distance
 _LARGEST = 3.4e38
 _ALL_LANES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _NO_ROW = np.iinfo(np.int64).max
-_INSERTION = 24  # up to here a sorted list is quicker than a heap
+_LINE = 7  # float64 by which a row may reach into one more cache line
+_AT_ONCE = 4  # candidates measured together: each one alone is a chain of steps that wait for each other
+_PLAIN = 1e100  # up to here, a product is what ``distance`` would take the logarithm of
 
 
 @called
@@ -59,87 +62,16 @@ def error_bound(query: np.ndarray, center: np.ndarray) -> float:
     return total * _UNIT * 1.01
 
 
-@njit(**INNER)
-def keep(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.float32, row: int) -> np.float32:
-    """Put a candidate in the place of the worst one of keys[first:first+size]; give the new worst key.
-
-    A short list is ascending (worst last), a long one is a heap (worst first); both start filled with inf.
-    """
-    if size <= _INSERTION:
-        place = first + size - 1
-        while place > first and keys[place - 1] > key:
-            keys[place] = keys[place - 1]
-            rows[place] = rows[place - 1]
-            place -= 1
-        keys[place] = key
-        rows[place] = row
-        return keys[first + size - 1]
-    _sift(keys, rows, first, size, key, row)
-    return keys[first]
-
-
-@njit(**INNER)
-def _sift(keys: np.ndarray, rows: np.ndarray, first: int, size: int, key: np.float32, row: int) -> None:
-    """Replace the top of the heap keys[first:first+size], its worst, by (key, row)."""
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        if child + 1 < size and keys[first + child + 1] > keys[first + child]:
-            child += 1
-        if keys[first + child] <= key:
-            break
-        keys[first + place] = keys[first + child]
-        rows[first + place] = rows[first + child]
-        place = child
-    keys[first + place] = key
-    rows[first + place] = row
-
-
-@njit(**INNER)
-def _ascending(keys: np.ndarray, rows: np.ndarray, first: int, size: int) -> None:
-    """Turn a long list, a heap, into an ascending one; a short one is already."""
-    if size > _INSERTION:
-        for end in range(size - 1, 0, -1):
-            key, row = keys[first + end], rows[first + end]
-            keys[first + end], rows[first + end] = keys[first], rows[first]
-            _sift(keys, rows, first, end, key, row)
-
-
-@njit(**INNER)
-def offer(
-    masks: np.ndarray,
-    products: np.ndarray,
-    group: int,
-    block: int,
-    keys: np.ndarray,
-    rows: np.ndarray,
-    size: int,
-    limits: np.ndarray,
-    q: int,
-) -> None:
-    """Offer one block's lanes that were below the limits of queries q:q+group; keys, rows: flat, size per query."""
-    for j in range(group):
-        mask = masks[j]
-        while mask != np.uint64(0):
-            lane = lowest_bit(mask)
-            mask &= mask - np.uint64(1)
-            key = products[j * LANES + lane]
-            if key < limits[q + j]:
-                limits[q + j] = keep(keys, rows, (q + j) * size, size, key, block * LANES + lane)
-
-
 @called
 def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.ndarray, rows: np.ndarray) -> None:
     """Every group of queries (n_groups, d, 4 or 1) against every block (n_blocks, d, 64).
 
-    keys and rows (n_queries, c) and limits (n_queries,) are the candidates so far and their worst keys.
+    keys and rows (n_queries, width) and limits (n_queries,) are the candidates so far and their worst keys.
     """
     n_blocks, d = blocks.shape[:2]
     flat, asked, flat_keys, flat_rows = blocks.reshape(-1), grouped.reshape(-1), keys.reshape(-1), rows.reshape(-1)
     kept = keys.shape[1]
-    products, masks = np.empty(GROUP * LANES, np.float32), np.empty(GROUP, np.uint64)
+    products, masks = whole_lines(4 * GROUP * LANES).view(np.float32), np.empty(GROUP, np.uint64)
     size = d * LANES
     if grouped.shape[2] == 1:
         for q in range(grouped.shape[0]):
@@ -155,6 +87,25 @@ def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.n
             for block in range(start, min(n_blocks, start + tile)):
                 if below4(flat, block * size, asked, q * d, d, limits, q, products, masks):
                     offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, q)
+
+
+@njit(**INNER)
+def _measure(reference: np.ndarray, query: np.ndarray, rows: np.ndarray, n: int, out: np.ndarray) -> None:
+    """``distance`` of the query (d,) to the first n of some rows, into out (n + 3 or more,)."""
+    d = query.shape[0]
+    for first in range(0, n, _AT_ONCE):
+        last = n - 1
+        a, b, c, e = rows[first], rows[min(first + 1, last)], rows[min(first + 2, last)], rows[min(first + 3, last)]
+        s, t, u, v = 0.0, 0.0, 0.0, 0.0
+        for i in range(d):
+            s += abs(query[i] - reference[a, i]) * (1.0 + s)
+            t += abs(query[i] - reference[b, i]) * (1.0 + t)
+            u += abs(query[i] - reference[c, i]) * (1.0 + u)
+            v += abs(query[i] - reference[e, i]) * (1.0 + v)
+        out[first], out[first + 1], out[first + 2], out[first + 3] = s, t, u, v
+    for place in range(n):
+        product = out[place]
+        out[place] = np.log1p(product) if product <= _PLAIN else distance(query, reference[rows[place]])
 
 
 @called
@@ -174,21 +125,25 @@ def settle(
 
     keys, rows and proven go by place in ``wanted``, distances and indices (m, k) by query.
     """
-    k, kept = distances.shape[1], keys.shape[1]
-    flat_keys, flat_rows = keys.reshape(-1), rows.reshape(-1)
+    d, k, kept = reference.shape[1], distances.shape[1], keys.shape[1]
+    flat_keys, flat_rows, found_rows = keys.reshape(-1), rows.reshape(-1), np.empty(kept, np.int64)
+    measured = np.empty(kept + _AT_ONCE)
     for place in range(wanted.shape[0]):
         q = wanted[place]
         # In about the right order already, each one goes to the end of the exact list.
-        _ascending(flat_keys, flat_rows, place * kept, kept)
+        ascending(flat_keys, flat_rows, place * kept, kept)
         for i in range(k):
             distances[q, i] = np.inf
             indices[q, i] = _NO_ROW
         found = 0
         for c in range(kept):
-            if keys[place, c] < np.inf:
+            if NOBODY < keys[place, c] < np.inf:
+                found_rows[found] = order[rows[place, c]]
+                fetch(reference, d * found_rows[found], d + _LINE)
                 found += 1
-                row = order[rows[place, c]]
-                insert(distances[q], indices[q], distance(queries[q], reference[row]), row)
+        _measure(reference, queries[q], found_rows, found, measured)
+        for c in range(found):
+            insert(distances[q], indices[q], measured[c], found_rows[c])
         # Rows that are no candidates have a key of at least the last (infinity stands for more than float32 holds).
         highest = min(np.float64(keys[place, kept - 1]), _LARGEST)
         nearest_other = np.log(highest / START) - error_bound(queries[q], center)
@@ -212,7 +167,7 @@ def search_again(
     asked = np.empty((wanted.shape[0], d, 1), np.float32)
     group_queries(queries, wanted, center, 1, asked)
     flat, flat_asked = blocks.reshape(-1), asked.reshape(-1)
-    products, masks, limits = np.empty(LANES, np.float32), np.empty(1, np.uint64), np.empty(1, np.float32)
+    products, masks, limits = whole_lines(4 * LANES).view(np.float32), np.empty(1, np.uint64), np.empty(1, np.float32)
     for place in range(wanted.shape[0]):
         q = wanted[place]
         exponent = distances[q, k - 1] * _MORE + error_bound(queries[q], center) + 1e-6
@@ -256,12 +211,9 @@ def answer(
                 return distances, indices, False
     wanted, proven = np.arange(m), np.empty(m, np.bool_)
     asked = np.empty((m, queries.shape[1], 1), np.float32)
-    keys, rows, limits = (
-        np.empty((m, n_candidates), np.float32),
-        np.empty((m, n_candidates), np.int32),
-        np.empty(m, np.float32),
-    )
-    keys[:] = np.inf
+    kept = width(n_candidates)
+    keys, rows, limits = np.empty((m, kept), np.float32), np.empty((m, kept), np.int32), np.empty(m, np.float32)
+    clear(keys, n_candidates)
     limits[:] = np.inf
     group_queries(queries, wanted, center, 1, asked)
     scan(blocks, asked, limits, keys, rows)

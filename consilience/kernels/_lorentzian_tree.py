@@ -6,11 +6,21 @@ monotone, so the box's product is never above that of a row inside, and skipping
 """
 
 import numpy as np
-from numba import njit
 
-from consilience.kernels._compiling import INNER, called
-from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, any_under4, below4, bounds4, lowest_bit
-from consilience.kernels._lorentzian_scan import offer
+from consilience.kernels._compiling import called
+from consilience.kernels._lorentzian_candidates import offer
+from consilience.kernels._lorentzian_lanes import (
+    BOXES,
+    GROUP,
+    LANES,
+    START,
+    below4,
+    boxes_below4,
+    lowest_bit,
+    whole_lines,
+)
+
+_START_BITS = int(np.float32(START).view(np.int32))
 
 
 @called
@@ -30,13 +40,18 @@ def make_boxes(blocks: np.ndarray, boxes: np.ndarray) -> None:
             boxes[block // LANES, i, 1, block % LANES] = high
 
 
-@njit(**INNER)
-def _bound_all(boxes: np.ndarray, grouped: np.ndarray, group: int, bounds: np.ndarray) -> None:
-    """Products of four queries and every box, into bounds (4, n_box_blocks · 64), flat."""
-    d, stride = boxes.shape[1], boxes.shape[0] * LANES
-    flat, asked = boxes.reshape(-1), grouped.reshape(-1)
-    for block in range(boxes.shape[0]):
-        bounds4(flat, block * d * 2 * LANES, asked, group * d * GROUP, d, bounds, block * LANES, stride)
+@called
+def make_outer(boxes: np.ndarray, n_boxes: int, outer: np.ndarray) -> None:
+    """Write into outer, laid out as boxes are, one box around every 16 of the first n_boxes boxes."""
+    for box in range(n_boxes):
+        around = box // BOXES
+        for i in range(boxes.shape[1]):
+            low, high = boxes[box // LANES, i, 0, box % LANES], boxes[box // LANES, i, 1, box % LANES]
+            if box % BOXES:
+                low = min(low, outer[around // LANES, i, 0, around % LANES])
+                high = max(high, outer[around // LANES, i, 1, around % LANES])
+            outer[around // LANES, i, 0, around % LANES] = low
+            outer[around // LANES, i, 1, around % LANES] = high
 
 
 @called
@@ -58,6 +73,7 @@ def descend(queries: np.ndarray, center: np.ndarray, nodes: np.ndarray, cuts: np
 def pruned_scan(
     blocks: np.ndarray,
     boxes: np.ndarray,
+    outer: np.ndarray,
     grouped: np.ndarray,
     homes: np.ndarray,
     limits: np.ndarray,
@@ -68,48 +84,65 @@ def pruned_scan(
     """As ``scan`` for groups of four, skipping boxes; gives the number of blocks visited.
 
     homes : (n_groups · 4,) a block near each query, visited first.
-    shrink : (1,) 1 is exact; below it, a box is too far already at that fraction of the worst candidate's distance. (As
-        an array, because LLVM would compile the whole loop once for each outcome of a comparison of a plain number.)
+    shrink : (1,) 1 is exact; below it, a box is too far already at about that fraction of the worst candidate's
+        distance: a float's bits are nearly its logarithm, and a power took longer than a visit. (As an array, because
+        LLVM would compile the whole loop once for each outcome of a comparison of a plain number.)
     """
-    d = blocks.shape[1]
+    n_blocks, d = blocks.shape[:2]
+    n_outer = (n_blocks - 1) // BOXES + 1
     flat, asked, flat_keys, flat_rows = blocks.reshape(-1), grouped.reshape(-1), keys.reshape(-1), rows.reshape(-1)
+    flat_boxes, flat_outer = boxes.reshape(-1), outer.reshape(-1)
     kept = keys.shape[1]
-    products, masks = np.empty(GROUP * LANES, np.float32), np.empty(GROUP, np.uint64)
-    n_parts = boxes.shape[0]
-    stride = n_parts * LANES
-    bounds = np.empty(GROUP * stride, np.float32)
+    products, masks = whole_lines(4 * GROUP * LANES).view(np.float32), np.empty(GROUP, np.uint64)
+    near = whole_lines(4 * GROUP * BOXES).view(np.float32)
+    far = whole_lines(-(-n_outer // BOXES) * 4 * GROUP * BOXES).view(np.float32).reshape(-1, GROUP * BOXES)
     reach = np.empty(GROUP, np.float32)  # the product from which a box is too far
+    reach_bits, limit_bits = reach.view(np.int32), limits.view(np.int32)
     visited = 0
     for group in range(grouped.shape[0]):
         first = GROUP * group
-        _bound_all(boxes, grouped, group, bounds)
         for q in range(GROUP):
             reach[q] = limits[first + q]
-        # The homes give every query a limit; then outwards from them, 64 boxes at a time: near rows are stored nearby.
-        middle = homes[first] // LANES
-        for step in range(-GROUP, 2 * max(middle, n_parts - 1 - middle) + 1):
+        for chunk in range(0, n_outer, BOXES):
+            start = chunk // LANES * d * 2 * LANES + chunk % LANES
+            boxes_below4(flat_outer, start, asked, first * d, d, reach, 0, far[chunk // BOXES])
+        # The homes give every query a limit; then outwards from them, 16 boxes at a time: near rows are stored nearby.
+        middle = homes[first] // BOXES
+        for step in range(-GROUP, 2 * max(middle, n_outer - 1 - middle) + 1):
             if step < 0:
-                part = homes[first + GROUP + step] // LANES
-                waiting = np.uint64(1) << np.uint64(homes[first + GROUP + step] % LANES)
+                part, place = homes[first + GROUP + step] // BOXES, homes[first + GROUP + step] % BOXES
+                waiting = np.uint64(1) << np.uint64(place)
+                for earlier in range(first, first + GROUP + step):
+                    if homes[earlier] == homes[first + GROUP + step]:
+                        waiting = np.uint64(0)
             else:
                 part = middle + (step + 1) // 2 if step % 2 else middle - step // 2
-                if part < 0 or part >= n_parts:
+                if part < 0 or part >= n_outer:
                     continue
-                waiting = any_under4(bounds, part * LANES, stride, reach)
-            while waiting != np.uint64(0):
-                block = part * LANES + lowest_bit(waiting)
-                waiting &= waiting - np.uint64(1)
-                near = False
+                worth = False
                 for q in range(GROUP):
-                    near |= bounds[q * stride + block] < reach[q]
-                    bounds[q * stride + block] = np.inf  # seen
-                if not near:
+                    worth |= far[part // BOXES, q * BOXES + part % BOXES] < reach[q]
+                if not worth:
+                    continue
+                start = part * BOXES // LANES * d * 2 * LANES + part * BOXES % LANES
+                waiting = boxes_below4(flat_boxes, start, asked, first * d, d, reach, 0, near)
+                for q in range(GROUP):
+                    if homes[first + q] // BOXES == part:
+                        waiting &= ~(np.uint64(1) << np.uint64(homes[first + q] % BOXES))
+            while waiting != np.uint64(0):
+                place = lowest_bit(waiting)
+                waiting &= waiting - np.uint64(1)
+                worth = step < 0
+                for q in range(GROUP):
+                    worth |= near[q * BOXES + place] < reach[q]
+                if not worth:
                     continue
                 visited += 1
+                block = part * BOXES + place
                 if below4(flat, block * d * LANES, asked, first * d, d, limits, first, products, masks):
                     offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, first)
                     for q in range(GROUP):
                         reach[q] = limits[first + q]
                         if shrink[0] < 1.0 and START < reach[q] < np.inf:
-                            reach[q] = START * (reach[q] / START) ** shrink[0]
+                            reach_bits[q] = _START_BITS + np.int32(shrink[0] * (limit_bits[first + q] - _START_BITS))
     return visited

@@ -8,7 +8,8 @@ import numpy as np
 
 from consilience.base import invalid
 from consilience.kernels import _lorentzian_scan, _lorentzian_tree, memory
-from consilience.kernels._lorentzian_lanes import GROUP, LANES
+from consilience.kernels._lorentzian_candidates import clear, width
+from consilience.kernels._lorentzian_lanes import BOXES, GROUP, LANES
 from consilience.kernels.inputs import count, matrix, share
 from consilience.kernels.lorentzian_sketch import Sketches
 from consilience.kernels.lorentzian_threads import in_chunks, threads
@@ -195,7 +196,8 @@ class LorentzianIndex:
     ) -> None:
         """Fill the wanted rows of distances and indices; homes (one per wanted row) are the blocks they fall into."""
         prepared = self.reference, self._order, self._center
-        n_candidates = min(distances.shape[1] + _SPARE, len(self._order))
+        spare = _SPARE if shrink == 1.0 else 0  # whose only use is to prove that nothing was missed
+        n_candidates = min(distances.shape[1] + spare, len(self._order))
         keys, places, _ = self._candidates(rows, wanted, homes, n_candidates, shrink)
         proven = np.empty(len(wanted), bool)
         _lorentzian_scan.settle(*prepared, rows, wanted, keys, places, distances, indices, proven)
@@ -212,8 +214,9 @@ class LorentzianIndex:
         grouped = np.empty((-(-len(wanted) // group), rows.shape[1], group), np.float32)
         _lorentzian_scan.group_queries(rows, wanted, self._center, group, grouped)
         n_lanes = len(grouped) * group
-        keys = np.full((n_lanes, n_candidates), np.inf, np.float32)
-        places = np.zeros((n_lanes, n_candidates), np.int32)
+        shape = n_lanes, width(n_candidates)
+        keys, places = memory.aligned(shape, np.float32), memory.aligned(shape, np.int32)
+        clear(keys, n_candidates)
         limits = np.full(n_lanes, np.inf, np.float32)
         limits[len(wanted) :] = -1.0  # those that only fill up the last group keep nothing
         if homes is None:
@@ -221,7 +224,7 @@ class LorentzianIndex:
             return keys, places, len(self._blocks) * len(grouped)
         near = np.concatenate([homes, np.repeat(homes[-1:], n_lanes - len(homes))])
         state = limits, keys, places
-        visited = _lorentzian_tree.pruned_scan(self._blocks, self._boxes, grouped, near, *state, np.array([shrink]))
+        visited = _lorentzian_tree.pruned_scan(self._blocks, *self._boxes, grouped, near, *state, np.array([shrink]))
         return keys, places, visited
 
     def _by_home(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -240,12 +243,16 @@ class LorentzianIndex:
 
         in_chunks(work, len(self._blocks), float(self.reference.size), self.n_threads)
 
-    def _make_boxes(self) -> np.ndarray:
+    def _make_boxes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes around the blocks, and boxes around every 16 of them."""
         n_blocks, d = self._blocks.shape[:2]
-        boxes = memory.aligned((-(-n_blocks // LANES), d, 2, LANES), np.float32)
+        n_outer = -(-n_blocks // BOXES)
+        boxes, outer = (memory.aligned((-(-n // LANES), d, 2, LANES), np.float32) for n in (n_blocks, n_outer))
         boxes.fill(np.inf)
+        outer.fill(np.inf)
         _lorentzian_tree.make_boxes(self._blocks, boxes)
-        return boxes
+        _lorentzian_tree.make_outer(boxes, n_blocks, outer)
+        return boxes, outer
 
     def _sample(self) -> np.ndarray:
         """Places of rows to try as queries: groups from all over the reference, each from within one block."""

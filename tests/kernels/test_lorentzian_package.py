@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import config, njit
 
 import consilience.kernels
+from consilience.kernels import _lorentzian_candidates as candidates
 
 MODULES = [
     importlib.import_module(f"consilience.kernels.{module.name}")
@@ -80,9 +83,8 @@ def test_vector_code_equals_its_numpy_twin():
         return lanes.below4(blocks, 0, queries, 0, d, limits, 0, products, masks)
 
     @njit
-    def call_bounds(boxes, queries, d, out):
-        lanes.bounds4(boxes, 0, queries, 0, d, out, 0, 64)
-        return lanes.any_under4(out, 0, 64, np.full(4, out[5] * np.float32(1.1), np.float32))
+    def call_boxes(boxes, start, queries, d, limits, out):
+        return lanes.boxes_below4(boxes, start, queries, 0, d, limits, 0, out)
 
     rng = np.random.default_rng(0)
     for d in (1, 3, 40):
@@ -98,11 +100,48 @@ def test_vector_code_equals_its_numpy_twin():
         np.testing.assert_allclose(mine[0], twin[0], rtol=1e-5)
         assert not call(blocks, queries, d, np.zeros(4, np.float32), *mine)
         edges = np.sort(rng.standard_normal((d, 2, 64)), axis=1).astype(np.float32).ravel()
-        bounds, expected = np.empty(256, np.float32), np.empty(256, np.float32)
-        mask = call_bounds(edges, queries, d, bounds)
-        lanes._bounds_in_numpy(edges, 0, queries, 0, d, expected, 0, 64)
-        np.testing.assert_allclose(bounds, expected, rtol=1e-5)
-        assert mask == lanes._any_under_in_numpy(bounds, 0, 64, np.full(4, bounds[5] * np.float32(1.1), np.float32))
+        bounds, expected = np.empty(64, np.float32), np.empty(64, np.float32)
+        for start in (0, 48):
+            lanes._boxes_below_in_numpy(edges, start, queries, 0, d, np.zeros(4, np.float32), 0, expected)
+            limits = np.sort(expected.reshape(4, 16), axis=1)[:, 2] * np.float32(1 + 1e-5)
+            mask = call_boxes(edges, start, queries, d, limits, bounds)
+            assert mask == lanes._boxes_below_in_numpy(edges, start, queries, 0, d, limits, 0, expected) != 0
+            np.testing.assert_allclose(bounds, expected, rtol=1e-5)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 40), max_size=200), st.integers(1, 20))
+def test_candidates_are_those_of_a_stable_sort(offered, n_candidates):
+    size = candidates.width(n_candidates)
+    keys, rows = np.empty((3, size), np.float32), np.full((3, size), -7, np.int32)
+    candidates.clear(keys, n_candidates)
+    worst = _offer_all(np.array(offered, np.float32), keys.reshape(-1), rows.reshape(-1), size)
+    kept = np.sort(np.array(offered, np.float32))[:n_candidates]
+    real = keys[1] > candidates.NOBODY
+    assert real.sum() == n_candidates
+    assert worst == keys[1, -1]
+    np.testing.assert_array_equal(keys[1][real][: len(kept)], kept)
+    np.testing.assert_array_equal(keys[1][real][len(kept) :], np.inf)
+    if size == candidates.LISTED:
+        np.testing.assert_array_equal(rows[1][real][: len(kept)], np.argsort(offered, kind="stable")[:n_candidates])
+    for other in (0, 2):
+        np.testing.assert_array_equal(rows[other], -7)
+        assert set(keys[other]) <= {np.inf, candidates.NOBODY}
+
+
+@njit
+def _offer_all(offered, keys, rows, size):
+    """All of them, 64 at a time, to the second of three queries."""
+    limits, masks, products = np.full(3, np.inf, np.float32), np.empty(1, np.uint64), np.empty(64, np.float32)
+    for start in range(0, len(offered), 64):
+        masks[0] = 0
+        for lane in range(min(64, len(offered) - start)):
+            products[lane] = offered[start + lane]
+            if products[lane] < limits[1]:
+                masks[0] |= np.uint64(1) << np.uint64(lane)
+        candidates.offer(masks, products, 1, start // 64, keys, rows, size, limits, 1)
+    candidates.ascending(keys, rows, size, size)
+    return limits[1]
 
 
 @pytest.mark.parametrize(
