@@ -342,12 +342,12 @@ else:
 
 
 @njit(**INNER)
-def whole_lines(n_bytes: int) -> np.ndarray:
-    """Bytes that begin a cache line.
+def whole_lines(size: int) -> np.ndarray:
+    """Room for so many float32 that begins a cache line.
 
     What was stored in a vector across two lines cannot be read again before both are written: reading products from
     memory of any alignment took longer than computing them.
     """
-    room = np.empty(n_bytes + _LINE - 1, np.uint8)
-    skip = -room.ctypes.data % _LINE
-    return room[skip : skip + n_bytes]
+    room = np.empty(size + _WIDTH - 1, np.float32)
+    skip = -room.ctypes.data // 4 % _WIDTH
+    return room[skip : skip + size]

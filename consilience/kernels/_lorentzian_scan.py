@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from consilience.kernels._compiling import INNER, called
-from consilience.kernels._lorentzian_candidates import NOBODY, ascending, clear, offer, width
+from consilience.kernels._lorentzian_candidates import NOBODY, length, offer
 from consilience.kernels._lorentzian_exact import distance, insert
 from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, fetch, lowest_bit, whole_lines
 
@@ -66,19 +66,19 @@ def error_bound(query: np.ndarray, center: np.ndarray) -> float:
 def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.ndarray, rows: np.ndarray) -> None:
     """Every group of queries (n_groups, d, 4 or 1) against every block (n_blocks, d, 64).
 
-    keys and rows (n_queries, width) and limits (n_queries,) are the candidates so far and their worst keys.
+    keys and rows (n_queries, length) and limits (n_queries,) are the candidates so far and their worst keys.
     """
     n_blocks, d = blocks.shape[:2]
     flat, asked, flat_keys, flat_rows = blocks.reshape(-1), grouped.reshape(-1), keys.reshape(-1), rows.reshape(-1)
     kept = keys.shape[1]
-    products, masks = whole_lines(4 * GROUP * LANES).view(np.float32), np.empty(GROUP, np.uint64)
-    size = d * LANES
-    if grouped.shape[2] == 1:
+    products, masks = whole_lines(GROUP * LANES), np.empty(GROUP, np.uint64)
+    size, together = d * LANES, grouped.shape[2]
+    if together == 1:
         for q in range(grouped.shape[0]):
             for block in range(n_blocks):
                 fetch(flat, block * size + _AHEAD, size)
                 if below1(flat, block * size, asked, q * d, d, limits, q, products, masks):
-                    offer(masks, products, 1, block, flat_keys, flat_rows, kept, limits, q)
+                    offer(masks, products, together, block, flat_keys, flat_rows, kept, limits, q)
         return
     tile = max(1, _TILE // size)
     for start in range(0, n_blocks, tile):
@@ -86,7 +86,7 @@ def scan(blocks: np.ndarray, grouped: np.ndarray, limits: np.ndarray, keys: np.n
             q = GROUP * group
             for block in range(start, min(n_blocks, start + tile)):
                 if below4(flat, block * size, asked, q * d, d, limits, q, products, masks):
-                    offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, q)
+                    offer(masks, products, together, block, flat_keys, flat_rows, kept, limits, q)
 
 
 @njit(**INNER)
@@ -126,23 +126,20 @@ def settle(
     keys, rows and proven go by place in ``wanted``, distances and indices (m, k) by query.
     """
     d, k, kept = reference.shape[1], distances.shape[1], keys.shape[1]
-    flat_keys, flat_rows, found_rows = keys.reshape(-1), rows.reshape(-1), np.empty(kept, np.int64)
-    measured = np.empty(kept + _AT_ONCE)
+    found_rows, measured = np.empty(kept, np.int64), np.empty(kept + _AT_ONCE)
     for place in range(wanted.shape[0]):
         q = wanted[place]
-        # In about the right order already, each one goes to the end of the exact list.
-        ascending(flat_keys, flat_rows, place * kept, kept)
         for i in range(k):
             distances[q, i] = np.inf
             indices[q, i] = _NO_ROW
-        found = 0
+        found = np.int64(0)  # not 0, for whose own type what it is given to would be compiled once more
         for c in range(kept):
             if NOBODY < keys[place, c] < np.inf:
                 found_rows[found] = order[rows[place, c]]
                 fetch(reference, d * found_rows[found], d + _LINE)
                 found += 1
         _measure(reference, queries[q], found_rows, found, measured)
-        for c in range(found):
+        for c in range(found):  # in about the right order already, so that each one goes to the end
             insert(distances[q], indices[q], measured[c], found_rows[c])
         # Rows that are no candidates have a key of at least the last (infinity stands for more than float32 holds).
         highest = min(np.float64(keys[place, kept - 1]), _LARGEST)
@@ -167,7 +164,7 @@ def search_again(
     asked = np.empty((wanted.shape[0], d, 1), np.float32)
     group_queries(queries, wanted, center, 1, asked)
     flat, flat_asked = blocks.reshape(-1), asked.reshape(-1)
-    products, masks, limits = whole_lines(4 * LANES).view(np.float32), np.empty(1, np.uint64), np.empty(1, np.float32)
+    products, masks, limits = whole_lines(LANES), np.empty(1, np.uint64), np.empty(1, np.float32)
     for place in range(wanted.shape[0]):
         q = wanted[place]
         exponent = distances[q, k - 1] * _MORE + error_bound(queries[q], center) + 1e-6
@@ -211,10 +208,12 @@ def answer(
                 return distances, indices, False
     wanted, proven = np.arange(m), np.empty(m, np.bool_)
     asked = np.empty((m, queries.shape[1], 1), np.float32)
-    kept = width(n_candidates)
+    kept = length(n_candidates)
     keys, rows, limits = np.empty((m, kept), np.float32), np.empty((m, kept), np.int32), np.empty(m, np.float32)
-    clear(keys, n_candidates)
-    limits[:] = np.inf
+    for q in range(m):
+        limits[q] = np.inf
+        for place in range(kept):
+            keys[q, place] = NOBODY if place < kept - n_candidates else np.inf
     group_queries(queries, wanted, center, 1, asked)
     scan(blocks, asked, limits, keys, rows)
     settle(reference, order, center, queries, wanted, keys, rows, distances, indices, proven)

@@ -17,7 +17,7 @@ from numba import njit
 
 from consilience.kernels._compiling import INNER, called
 from consilience.kernels._lorentzian_exact import distance, insert
-from consilience.kernels._lorentzian_lanes import GROUP, fetch, lowest_bit, whole_lines
+from consilience.kernels._lorentzian_lanes import GROUP, fetch, lowest_bit
 from consilience.kernels._lorentzian_sketch_lanes import CELLS, ROWS, WIDTH, any_up_to, sums1, sums4, up_to
 
 _FULL = 255  # a sum that says "this or more"
@@ -267,8 +267,8 @@ def search(
     slots = max(1, slots if slots < n // ROWS else n // ROWS)
     m = queries.shape[0]
     group = GROUP if m >= GROUP else 1
-    tables, sums = whole_lines(2 * n_pairs * group * WIDTH), whole_lines(group * n_blocks * ROWS)
-    least, counts = whole_lines((slots + 1) * group * ROWS), np.empty(_FULL + 1, np.int64)
+    tables, sums = np.empty(2 * n_pairs * group * WIDTH, np.uint8), np.empty(group * n_blocks * ROWS, np.uint8)
+    least, counts = np.empty((slots + 1) * group * ROWS, np.uint8), np.empty(_FULL + 1, np.int64)
     units, products, near, rows = np.empty(group), np.empty(k), np.empty(most), np.empty(most, np.int64)
     measured = 0
     for step in range(0, m, group):

@@ -24,37 +24,6 @@ _START_BITS = int(np.float32(START).view(np.int32))
 
 
 @called
-def make_boxes(blocks: np.ndarray, boxes: np.ndarray) -> None:
-    """Write into boxes (n_box_blocks, d, 2, 64) the least and greatest of each block (n_blocks, d, 64).
-
-    Missing rows are inf and do not count; boxes past the last block stay as they are (inf, which is never near).
-    """
-    for block in range(blocks.shape[0]):
-        for i in range(blocks.shape[1]):
-            low, high = np.float32(np.inf), np.float32(-np.inf)
-            for lane in range(LANES):
-                value = blocks[block, i, lane]
-                if value < np.inf:
-                    low, high = min(low, value), max(high, value)
-            boxes[block // LANES, i, 0, block % LANES] = low
-            boxes[block // LANES, i, 1, block % LANES] = high
-
-
-@called
-def make_outer(boxes: np.ndarray, n_boxes: int, outer: np.ndarray) -> None:
-    """Write into outer, laid out as boxes are, one box around every 16 of the first n_boxes boxes."""
-    for box in range(n_boxes):
-        around = box // BOXES
-        for i in range(boxes.shape[1]):
-            low, high = boxes[box // LANES, i, 0, box % LANES], boxes[box // LANES, i, 1, box % LANES]
-            if box % BOXES:
-                low = min(low, outer[around // LANES, i, 0, around % LANES])
-                high = max(high, outer[around // LANES, i, 1, around % LANES])
-            outer[around // LANES, i, 0, around % LANES] = low
-            outer[around // LANES, i, 1, around % LANES] = high
-
-
-@called
 def descend(queries: np.ndarray, center: np.ndarray, nodes: np.ndarray, cuts: np.ndarray, out: np.ndarray) -> None:
     """The block that each query (m, d) falls into by the splits that made the order, out (m,).
 
@@ -92,10 +61,10 @@ def pruned_scan(
     n_outer = (n_blocks - 1) // BOXES + 1
     flat, asked, flat_keys, flat_rows = blocks.reshape(-1), grouped.reshape(-1), keys.reshape(-1), rows.reshape(-1)
     flat_boxes, flat_outer = boxes.reshape(-1), outer.reshape(-1)
-    kept = keys.shape[1]
-    products, masks = whole_lines(4 * GROUP * LANES).view(np.float32), np.empty(GROUP, np.uint64)
-    near = whole_lines(4 * GROUP * BOXES).view(np.float32)
-    far = whole_lines(-(-n_outer // BOXES) * 4 * GROUP * BOXES).view(np.float32).reshape(-1, GROUP * BOXES)
+    kept, together = keys.shape[1], grouped.shape[2]
+    products, masks = whole_lines(GROUP * LANES), np.empty(GROUP, np.uint64)
+    near = whole_lines(GROUP * BOXES)
+    far = whole_lines(-(-n_outer // BOXES) * GROUP * BOXES).reshape(-1, GROUP * BOXES)
     reach = np.empty(GROUP, np.float32)  # the product from which a box is too far
     reach_bits, limit_bits = reach.view(np.int32), limits.view(np.int32)
     visited = 0
@@ -125,7 +94,7 @@ def pruned_scan(
                 if not worth:
                     continue
                 start = part * BOXES // LANES * d * 2 * LANES + part * BOXES % LANES
-                waiting = boxes_below4(flat_boxes, start, asked, first * d, d, reach, 0, near)
+                waiting = np.uint64(boxes_below4(flat_boxes, start, asked, first * d, d, reach, 0, near))
                 for q in range(GROUP):
                     if homes[first + q] // BOXES == part:
                         waiting &= ~(np.uint64(1) << np.uint64(homes[first + q] % BOXES))
@@ -140,7 +109,7 @@ def pruned_scan(
                 visited += 1
                 block = part * BOXES + place
                 if below4(flat, block * d * LANES, asked, first * d, d, limits, first, products, masks):
-                    offer(masks, products, GROUP, block, flat_keys, flat_rows, kept, limits, first)
+                    offer(masks, products, together, block, flat_keys, flat_rows, kept, limits, first)
                     for q in range(GROUP):
                         reach[q] = limits[first + q]
                         if shrink[0] < 1.0 and START < reach[q] < np.inf:

@@ -8,7 +8,7 @@ import numpy as np
 
 from consilience.base import invalid
 from consilience.kernels import _lorentzian_scan, _lorentzian_tree, memory
-from consilience.kernels._lorentzian_candidates import clear, width
+from consilience.kernels._lorentzian_candidates import NOBODY, length
 from consilience.kernels._lorentzian_lanes import BOXES, GROUP, LANES
 from consilience.kernels.inputs import count, matrix, share
 from consilience.kernels.lorentzian_sketch import Sketches
@@ -78,7 +78,7 @@ class LorentzianIndex:
         self._order = np.arange(n, dtype=np.int64) if self._splits is None else self._splits.order
         self._blocks = memory.aligned((-(-n // LANES), d, LANES), np.float32)
         self._pack()
-        self._boxes = self._make_boxes() if tree else None
+        self._boxes: tuple[np.ndarray, ...] = self._make_boxes() if tree else ()
         self._share = self._visited() if tree else 1.0
         self.method_ = self._chosen(method)
         self._prepared = self.reference, self._order, self._center, self._blocks
@@ -214,9 +214,9 @@ class LorentzianIndex:
         grouped = np.empty((-(-len(wanted) // group), rows.shape[1], group), np.float32)
         _lorentzian_scan.group_queries(rows, wanted, self._center, group, grouped)
         n_lanes = len(grouped) * group
-        shape = n_lanes, width(n_candidates)
+        shape = n_lanes, length(n_candidates)
         keys, places = memory.aligned(shape, np.float32), memory.aligned(shape, np.int32)
-        clear(keys, n_candidates)
+        keys[:, :-n_candidates], keys[:, -n_candidates:] = NOBODY, np.inf
         limits = np.full(n_lanes, np.inf, np.float32)
         limits[len(wanted) :] = -1.0  # those that only fill up the last group keep nothing
         if homes is None:
@@ -248,10 +248,22 @@ class LorentzianIndex:
         n_blocks, d = self._blocks.shape[:2]
         n_outer = -(-n_blocks // BOXES)
         boxes, outer = (memory.aligned((-(-n // LANES), d, 2, LANES), np.float32) for n in (n_blocks, n_outer))
-        boxes.fill(np.inf)
-        outer.fill(np.inf)
-        _lorentzian_tree.make_boxes(self._blocks, boxes)
-        _lorentzian_tree.make_outer(boxes, n_blocks, outer)
+        low, high = np.empty((n_outer * BOXES, d), np.float32), np.empty((n_outer * BOXES, d), np.float32)
+        low[n_blocks:], high[n_blocks:] = np.inf, -np.inf
+
+        def work(start: int, stop: int) -> None:
+            for block in range(start, stop):
+                rows = self._blocks[block, :, : len(self._order) - block * LANES]
+                rows.min(axis=1, out=low[block])
+                rows.max(axis=1, out=high[block])
+
+        in_chunks(work, n_blocks, float(self.reference.size), self.n_threads)
+        around = low.reshape(n_outer, BOXES, d).min(axis=1), high.reshape(n_outer, BOXES, d).max(axis=1)
+        for out, edges in ((boxes, (low[:n_blocks], high[:n_blocks])), (outer, around)):
+            out.fill(np.inf)  # where there is no box: never near
+            for side, values in enumerate(edges):
+                for place, value in enumerate(values):
+                    out[place // LANES, :, side, place % LANES] = value
         return boxes, outer
 
     def _sample(self) -> np.ndarray:
