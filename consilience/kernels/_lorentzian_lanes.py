@@ -261,6 +261,31 @@ def _fetch(typing: Any, array: Any, start: Any, size: Any) -> Any:
 
 
 @intrinsic
+def _shrunk(typing: Any, product: Any, share: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        number, double = ir.IntType(32), ir.DoubleType()
+        start = ir.Constant(number, int(np.float32(START).view(np.int32)))
+        grown = builder.sitofp(builder.sub(builder.bitcast(args[0], number), start), double)
+        bits = builder.add(builder.fptosi(builder.fmul(grown, args[1]), number), start)
+        more = builder.fcmp_ordered(">", args[0], ir.Constant(_FLOAT, START))
+        finite = builder.fcmp_ordered("<", args[0], ir.Constant(_FLOAT, np.inf))
+        return builder.select(builder.and_(more, finite), builder.bitcast(bits, _FLOAT), args[0])
+
+    return types.float32(types.float32, types.float64), generate
+
+
+def _shrunk_in_numpy(product: np.float32, share: float) -> np.float32:
+    """The product after about that share of the distance: a float's bits are nearly its logarithm.
+
+    A power took longer than what this decides on. Of infinity and of START or less, it is the same again.
+    """
+    if not START < product < np.inf:
+        return product
+    start = int(np.float32(START).view(np.int32))
+    return np.int32(start + int((int(np.float32(product).view(np.int32)) - start) * share)).view(np.float32)
+
+
+@intrinsic
 def _trailing_zeros(typing: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -321,7 +346,7 @@ def _grown(gaps: np.ndarray) -> np.ndarray:
 
 if config.DISABLE_JIT:
     below4, below1 = _below_in_numpy(4), _below_in_numpy(1)
-    boxes_below4 = _boxes_below_in_numpy
+    boxes_below4, shrunk = _boxes_below_in_numpy, _shrunk_in_numpy
 
     def fetch(array: np.ndarray, start: int, size: int) -> None:
         """Ask for array[start:start + size] to be brought near; past its end nothing happens."""
@@ -333,7 +358,7 @@ if config.DISABLE_JIT:
 
 else:
     below4, below1 = _make_below(4), _make_below(1)
-    boxes_below4, fetch = _make_boxes_below(GROUP), _fetch
+    boxes_below4, fetch, shrunk = _make_boxes_below(GROUP), _fetch, _shrunk
 
     @njit(**INNER)
     def lowest_bit(bits: np.uint64) -> Any:

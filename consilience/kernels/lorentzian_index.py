@@ -222,9 +222,10 @@ class LorentzianIndex:
         if homes is None:
             _lorentzian_scan.scan(self._blocks, grouped, limits, keys, places)
             return keys, places, len(self._blocks) * len(grouped)
-        near = np.concatenate([homes, np.repeat(homes[-1:], n_lanes - len(homes))])
         state = limits, keys, places
-        visited = _lorentzian_tree.pruned_scan(self._blocks, *self._boxes, grouped, near, *state, np.array([shrink]))
+        visited = _lorentzian_tree.pruned_scan(
+            self._blocks, *self._boxes, grouped, homes[::GROUP].copy(), *state, shrink
+        )
         return keys, places, visited
 
     def _by_home(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +265,7 @@ class LorentzianIndex:
             for side, values in enumerate(edges):
                 for place, value in enumerate(values):
                     out[place // LANES, :, side, place % LANES] = value
-        return boxes, outer
+        return boxes.reshape(-1), outer.reshape(-1)
 
     def _sample(self) -> np.ndarray:
         """Places of rows to try as queries: groups from all over the reference, each from within one block."""

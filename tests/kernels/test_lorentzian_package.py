@@ -86,6 +86,20 @@ def test_vector_code_equals_its_numpy_twin():
     def call_boxes(boxes, start, queries, d, limits, out):
         return lanes.boxes_below4(boxes, start, queries, 0, d, limits, 0, out)
 
+    @njit
+    def call_shrunk(product, share):
+        return lanes.shrunk(product, share)
+
+    for exponent in (0.0, 0.3, 5.0, 60.0, np.inf, -1.0, -np.inf):
+        product = np.float32(lanes.START * np.exp(exponent))
+        assert call_shrunk(product, 1.0) == product
+        for share in (0.0, 0.3, 0.99):
+            mine = call_shrunk(product, share)
+            assert mine == lanes._shrunk_in_numpy(product, share)
+            if 0.0 < exponent < np.inf:
+                np.testing.assert_allclose(np.log(mine / lanes.START), share * exponent, atol=0.061)
+    assert call_shrunk(np.float32(-1.0), 0.5) == -1.0
+
     rng = np.random.default_rng(0)
     for d in (1, 3, 40):
         blocks, queries = (rng.standard_normal(size).astype(np.float32) for size in (d * 64, d * 4))
