@@ -13,6 +13,7 @@ NAN_IS_ZERO = 2  # NaN is read as 0.0 (a feature that had no missing value when 
 ZERO_IS_MISSING = 4  # |x| <= 1e-35 is missing too (LightGBM's zero_as_missing)
 ZERO = 1e-35
 BLOCK = 64  # rows at a time through all trees
+TOGETHER = 8  # trees at a time that a lone row is walked through
 
 OK, BAD_START, BAD_FEATURE, BAD_CHILD, NOT_A_TREE, BAD_THRESHOLD, BAD_VALUE, TOO_DEEP, BAD_FLAG, BAD_OUTPUT = range(10)
 
@@ -110,16 +111,43 @@ def _step(node, cut, flag, x):
 
 
 @njit(cache=True, nogil=True)
-def _add_row(start, depth, output, nodes, cut, flags, value, x, simple, single_sum, out):
-    """out (n_outputs,) += every tree's value for one row x (d,)."""
+def _leaves(start, depth, nodes, cut, x, first, leaves):
+    """The leaves (8,) that a row x (d,) without missing values falls into in eight trees from ``first`` on.
+
+    Each step of a tree waits for the one before, so eight trees are walked side by side, as deep as the deepest: a leaf
+    leads to itself.
+    """
+    a, b, c, d = start[first], start[first + 1], start[first + 2], start[first + 3]
+    e, f, g, h = start[first + 4], start[first + 5], start[first + 6], start[first + 7]
+    steps = depth[first]
+    for t in range(first + 1, first + TOGETHER):
+        steps = max(steps, depth[t])
+    for _ in range(steps):
+        a = nodes[a, 1] + (x[nodes[a, 0]] > cut[a])
+        b = nodes[b, 1] + (x[nodes[b, 0]] > cut[b])
+        c = nodes[c, 1] + (x[nodes[c, 0]] > cut[c])
+        d = nodes[d, 1] + (x[nodes[d, 0]] > cut[d])
+        e = nodes[e, 1] + (x[nodes[e, 0]] > cut[e])
+        f = nodes[f, 1] + (x[nodes[f, 0]] > cut[f])
+        g = nodes[g, 1] + (x[nodes[g, 0]] > cut[g])
+        h = nodes[h, 1] + (x[nodes[h, 0]] > cut[h])
+    leaves[0], leaves[1], leaves[2], leaves[3] = a, b, c, d
+    leaves[4], leaves[5], leaves[6], leaves[7] = e, f, g, h
+
+
+@njit(cache=True, nogil=True)
+def _add_row(start, depth, output, nodes, cut, flags, value, x, simple, single_sum, leaves, out):
+    """out (n_outputs,) += every tree's value for one row x (d,); leaves (8,) for own use."""
+    together = output.size // TOGETHER * TOGETHER if simple else 0
     for t in range(output.size):
-        at = start[t]
-        if simple:
-            for _ in range(depth[t]):
-                at = nodes[at, 1] + (x[nodes[at, 0]] > cut[at])
+        if t < together:
+            if t % TOGETHER == 0:
+                _leaves(start, depth, nodes, cut, x, t, leaves)
+            at = leaves[t % TOGETHER]
         else:
+            at = start[t]
             for _ in range(depth[t]):
-                at = _step(nodes[at], cut[at], flags[at], x[nodes[at, 0]])
+                at = np.int64(_step(nodes[at], cut[at], flags[at], x[nodes[at, 0]]))
         for k in range(value.shape[1]):
             total = out[output[t] + k] + value[at, k]
             out[output[t] + k] = np.float64(np.float32(total)) if single_sum else total
@@ -178,8 +206,9 @@ def add_trees(start, depth, output, nodes, cut, flags, value, X, simple, single_
         for r in range(BLOCK):
             for k in range(out.shape[1]):
                 out[first + r, k] = sums[k, r]
+    leaves = np.empty(TOGETHER, np.int64)
     for row in range(whole, n_rows):
-        _add_row(start, depth, output, nodes, cut, flags, value, X[row], simple, single_sum, out[row])
+        _add_row(start, depth, output, nodes, cut, flags, value, X[row], simple, single_sum, leaves, out[row])
 
 
 @njit(cache=True, nogil=True)
