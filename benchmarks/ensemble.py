@@ -46,6 +46,7 @@ from consilience.ensemble.shrinkage import fit_pool, walk_forward
 from consilience.ensemble.weight_search import SEARCHES, searched_weights
 from consilience.ensemble.weights import log_losses, picked_probabilities
 from consilience.evaluation.bootstrap import Interval
+from consilience.evaluation.holdout import Delivered, deliver
 from consilience.evaluation.leaderboard import leaderboard
 
 
@@ -101,19 +102,15 @@ def planted(seeds: int, names: list[str]) -> None:
 
 def nothing(market: str, seeds: int, names: list[str]) -> None:
     """Where there is nothing to find: the excess over the base rate, and what the walk forward claims."""
-    excess, covered, inside, gains = [], 0, 0, {}
+    excess, kept, gains = [], 0, {}
     for seed in range(seeds):
         case = load(market, seed, names)
         walk = walk_forward(case.table)
         base = loss_of(case.base, case.codes)
-        delivered = loss_of(fit_pool(case.table, walk).combine(case.holdout), case.codes)
-        excess.append(delivered - base)
-        said = said_by_pools(case.table, walk)
-        claimed = claims(case.table, said)
-        half = 1.96 * np.sqrt(claimed[1] + variance(case, walk))
-        covered += abs(delivered - claimed[0]) <= half
-        printed = printed_claim(case, said)
-        inside += printed.lower <= delivered <= printed.upper
+        late = fit_pool(case.table, walk).combine(case.holdout)
+        excess.append(loss_of(late, case.codes) - base)
+        outcome = claimed_and_delivered(case, said_by_pools(case.table, walk), late)
+        kept += outcome.inside
         for name, combine in combinations(case.table).items():
             if name != "equal vote":
                 said, vote = combine(case.holdout), case.holdout.mean(axis=0)
@@ -122,20 +119,16 @@ def nothing(market: str, seeds: int, names: list[str]) -> None:
                 gain = loss_of(vote, case.codes) - own, loss_of(fair, case.codes) - own
                 gains.setdefault(name, []).append((*gain, loss_of(case.base, case.codes) - own))
         if market == "index":
-            late = {name: loss_of(p, case.codes) for name, p in zip(names, case.holdout)}
-            print(f"  members on the hold-out: {', '.join(f'{name} {value:.4f}' for name, value in late.items())}")
-            print(f"  claimed {claimed[0]:.4f} ± {half:.4f}, delivered {delivered:.4f}, base rate {base:.4f}")
-            print(f"  the leaderboard prints {printed.estimate:.4f} ({printed.lower:.4f} to {printed.upper:.4f})")
+            alone = {name: loss_of(p, case.codes) for name, p in zip(names, case.holdout)}
+            print(f"  members on the hold-out: {', '.join(f'{name} {value:.4f}' for name, value in alone.items())}")
+            print(f"  {outcome.sentence} The base rate's is {base:.4f}.")
     print(
         f"{market}, {seeds} seeds: log loss over the base rate's on the hold-out: mean {np.mean(excess):+.5f}, "
         f"worst {max(excess):+.5f}; members {', '.join(names)}"
     )
-    print(
-        f"  what was delivered lies in the leaderboard's own 95 % bootstrap interval in {inside} of {seeds}, in one "
-        f"that also counts the hold-out's scatter in {covered} of {seeds}"
-    )
+    print(f"  claimed and delivered differ by no more than chance, at 95 %, in {kept} of {seeds}")
     goal(max(excess) <= 0.001, "nowhere more than 0.001 over the base rate's log loss")
-    goal(covered >= 0.9 * seeds, "the claim holds what was delivered, the hold-out's scatter counted")
+    goal(kept >= 0.9 * seeds, "the claim covers what was delivered, within the interval of their difference")
     if seeds == 1:
         return
     print("  better than                the equal vote          an equal vote as sure       the base rate")
@@ -171,28 +164,19 @@ def holm_adjusted(values: list[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def claims(table: Evidence, said: dict[int, np.ndarray]) -> tuple[float, float]:
-    """Mean log loss of the walk forward, and its variance."""
-    scores = np.concatenate(
-        [-np.log(proba[np.arange(len(proba)), table.target[table.fold == fold]]) for fold, proba in said.items()]
-    )
-    return float(scores.mean()), float(scores.var() / len(scores))
-
-
-def printed_claim(case: Case, said: dict[int, np.ndarray]) -> Interval:
-    """The stack's log loss with the interval that the leaderboard prints for it."""
-    train = case.problem.train
-    own = np.full((len(train), 2), np.nan)
+def claimed_and_delivered(case: Case, said: dict[int, np.ndarray], late: np.ndarray) -> Delivered:
+    """The stack's log loss out of fold and on the hold-out, judged as a training run judges it."""
+    own = np.full((len(case.problem.train), 2), np.nan)
     for fold, proba in said.items():
         own[case.table.rows[case.table.fold == fold]] = proba
-    X, y, returns = case.problem.X.iloc[train], case.problem.y[train], case.problem.forward_return[train]
-    row = leaderboard({"stack": own}, y, returns, X=X)[0]
-    return row.intervals["log_loss"]
 
+    def interval(proba: np.ndarray, rows: np.ndarray) -> Interval:
+        y, returns = case.problem.y[rows], case.problem.forward_return[rows]
+        board = leaderboard({"stack": proba}, y, returns, X=case.problem.X.iloc[rows])
+        return board[0].intervals["log_loss"]
 
-def variance(case: Case, walk: object) -> float:
-    proba = fit_pool(case.table, walk).combine(case.holdout)
-    return float(np.log(proba[np.arange(len(proba)), case.codes]).var() / len(proba))
+    sides = interval(own, case.problem.train), interval(late, case.problem.holdout)
+    return deliver({"log_loss": sides})[0]
 
 
 def robustness(seeds: int, names: list[str]) -> None:

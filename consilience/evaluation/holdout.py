@@ -1,5 +1,6 @@
 """What out-of-fold claimed beside what an untouched hold-out delivered; every look at the hold-out is counted."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,14 +16,17 @@ class Delivered:
 
     Attributes
     ----------
-    metric : its name. claimed : the out-of-fold estimate with its interval. delivered : the hold-out's value.
-    inside : whether the delivered value lies in the interval. look : which look at this hold-out it was (1 = first).
-    sentence : the same in words.
+    metric : its name. claimed : the out-of-fold estimate with its interval. delivered : the hold-out's value, with its
+        interval where it has one.
+    difference : delivered minus claimed, with the interval of that.
+    inside : whether chance explains the difference: its interval holds 0.
+    look : which look at this hold-out it was (1 = first). sentence : the same in words.
     """
 
     metric: str
     claimed: Interval
-    delivered: float
+    delivered: Interval
+    difference: Interval
     inside: bool
     look: int
     sentence: str
@@ -33,43 +37,63 @@ class Delivered:
 
 
 def deliver(
-    claims: Mapping[str, tuple[Interval, float]],
+    claims: Mapping[str, tuple[Interval, Interval | float]],
     *,
     ledger: Ledger | None = None,
     data_id: str = "",
     config: Mapping[str, Any] | None = None,
 ) -> tuple[Delivered, ...]:
-    """Compare out-of-fold intervals with the hold-out's values, and count the look.
+    """Compare out-of-fold estimates with the hold-out's values, and count the look.
 
     Parameters
     ----------
-    claims : metric to (its out-of-fold estimate and interval, its value on the hold-out).
+    claims : metric to (its out-of-fold estimate and interval, its value on the hold-out and the interval of that). A
+        hold-out's value without an interval is taken as one that does not scatter.
     ledger, data_id, config : where the look is recorded. The same configuration looking again sees nothing new and is
         not counted again. Without a ledger it counts as the first look.
 
-    The interval is for the expected value; a short hold-out scatters on top of it: "outside" is a warning, not a proof.
+    Both sides scatter, the shorter hold-out more. The interval of their difference follows from theirs (G. Y. Zou and
+    A. Donner, Statistics in Medicine 27, 2008: the method of variance estimates recovery).
 
-    >>> deliver({"auc": (Interval(0.56, 0.53, 0.59), 0.51)})[0].sentence
-    'auc: claimed 0.560 (0.530 to 0.590), delivered 0.510: worse than claimed, outside the interval.'
+    >>> claimed = Interval(0.56, 0.53, 0.59)
+    >>> deliver({"auc": (claimed, Interval(0.51, 0.46, 0.56))})[0].sentence
+    'auc: claimed 0.560 (0.530 to 0.590), delivered 0.510 (0.460 to 0.560): the difference may be chance.'
+    >>> deliver({"auc": (claimed, Interval(0.48, 0.43, 0.53))})[0].sentence
+    'auc: claimed 0.560 (0.530 to 0.590), delivered 0.480 (0.430 to 0.530): worse than claimed, by more than chance.'
     """
+    found = {
+        metric: (claimed, value if isinstance(value, Interval) else Interval(value, value, value))
+        for metric, (claimed, value) in claims.items()
+    }
     look = 1
     if ledger is not None:
-        values = {metric: value for metric, (_, value) in claims.items()}
+        values = {metric: value.estimate for metric, (_, value) in found.items()}
         look = ledger.look(data_id=data_id, config=config or {}, scores=values)
-    return tuple(_compare(metric, claimed, value, look) for metric, (claimed, value) in claims.items())
+    return tuple(_compare(metric, claimed, value, look) for metric, (claimed, value) in found.items())
 
 
-def _compare(metric: str, claimed: Interval, delivered: float, look: int) -> Delivered:
-    inside = claimed.lower <= delivered <= claimed.upper
-    if inside:
-        outcome = "inside the interval"
-    else:
-        better = (delivered < claimed.estimate) == (metric in LOWER_IS_BETTER)
-        outcome = f"{'better' if better else 'worse'} than claimed, outside the interval"
-    sentence = (
-        f"{metric}: claimed {claimed.estimate:.3f} ({claimed.lower:.3f} to {claimed.upper:.3f}), "
-        f"delivered {delivered:.3f}: {outcome}."
-    )
+def _compare(metric: str, claimed: Interval, delivered: Interval, look: int) -> Delivered:
+    difference = _difference(delivered, claimed)
+    inside = difference.lower <= 0.0 <= difference.upper
+    outcome = "the difference may be chance"
+    if not inside:
+        better = (difference.estimate < 0.0) == (metric in LOWER_IS_BETTER)
+        outcome = f"{'better' if better else 'worse'} than claimed, by more than chance"
+    sentence = f"{metric}: claimed {_in_words(claimed)}, delivered {_in_words(delivered)}: {outcome}."
     if look > 1:
         sentence += f" This is look {look} at the hold-out; it is no longer untouched."
-    return Delivered(metric, claimed, float(delivered), inside, look, sentence)
+    return Delivered(metric, claimed, delivered, difference, inside, look, sentence)
+
+
+def _difference(a: Interval, b: Interval) -> Interval:
+    """a − b of two independent estimates."""
+    estimate = a.estimate - b.estimate
+    lower = estimate - math.hypot(a.estimate - a.lower, b.upper - b.estimate)
+    upper = estimate + math.hypot(a.upper - a.estimate, b.estimate - b.lower)
+    return Interval(estimate, lower, upper, b.level)
+
+
+def _in_words(value: Interval) -> str:
+    if value.lower == value.upper:
+        return f"{value.estimate:.3f}"
+    return f"{value.estimate:.3f} ({value.lower:.3f} to {value.upper:.3f})"

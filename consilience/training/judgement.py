@@ -67,9 +67,9 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
     row = next(row for row in board if row.name == STACK)
     delivered = _on_holdout(problem, stack, config)
     claims = {
-        name: (row.intervals[name], delivered.metrics[name])
+        name: (row.intervals[name], delivered.intervals[name])
         for name in _CLAIMED
-        if name in row.intervals and name in delivered.metrics
+        if name in row.intervals and name in delivered.intervals
     }
     return Judgement(
         verdicts=verdicts,

@@ -30,7 +30,7 @@ def publish(
         lineage=lineage(config, problem, judged, source),
         metrics={
             "out_of_fold": finite(row.metrics),
-            "holdout": {item.metric: item.delivered for item in judged.holdout},
+            "holdout": {item.metric: item.delivered.estimate for item in judged.holdout},
             "folds": config.folds.model_dump(mode="json"),
             "leaderboard": {other.name: finite(other.metrics) for other in board},
         },

@@ -60,6 +60,22 @@ def fails_here(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """What a command that must succeed prints, without a process of its own."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["consilience", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            assert stop.code in (0, None), capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return call
+
+
 def test_help_names_every_command(tmp_path):
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -167,7 +183,7 @@ def test_predict_refuses_a_history_that_is_too_short(fails_here, trained, plante
     assert "history" in fails_here("predict", "planted-direction", "--data", data, "--registry", registry)
 
 
-def test_train_prints_what_a_user_needs_and_tune_writes_a_config_that_train_takes(tmp_path):
+def test_train_prints_what_a_user_needs_and_tune_writes_a_config_that_train_takes(tmp_path, here):
     few = [
         *SMALL[:2],
         "members={logistic: {model: LogisticClassifier}, "
@@ -187,18 +203,15 @@ def test_train_prints_what_a_user_needs_and_tune_writes_a_config_that_train_take
     ):
         assert words in done.stdout
     following = re.search(r"Next:\s+consilience (.+)", done.stdout)[1].split()
-    done = run("tune", "lightgbm", "planted", *few, "--trials", 2, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    here("tune", "lightgbm", "planted", *few, "--trials", 2)
     tuned = yaml.safe_load((tmp_path / "runs/tuned-lightgbm.yaml").read_text())
     assert tuned["members"]["lightgbm"]["params"]["n_estimators"] >= 10
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "runs/ledger.jsonl").read_text().splitlines()]
     assert kinds.count("tune") == 3
-    done = run("train", "runs/tuned-lightgbm.yaml", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    listed = json.loads(run("versions", "--json", cwd=tmp_path).stdout)
+    here("train", "runs/tuned-lightgbm.yaml")
+    listed = json.loads(here("versions", "--json"))
     assert {version["name"] for version in listed} == {"planted-direction"}
-    done = run(*following, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    here(*following)
 
 
 def test_every_command_says_what_it_does():

@@ -72,7 +72,7 @@ def test_the_page_holds_every_section_and_loads_nothing(data, tmp_path):
     ]  # fmt: skip
     assert page.loads == [] and page.svgs == 6
     assert "<script" not in text and "Demo &lt;script&gt;" in text and "lstm &amp; co" in text
-    assert "outside the interval" in text and "not promoted" in text
+    assert "by more than chance" in text and "not promoted" in text
     assert sorted(item.name for item in path.parent.iterdir()) == ["report.html", "report.json"]
 
 
