@@ -330,7 +330,7 @@ def _boxes_below_in_numpy(
     asked = queries[first : first + n_features * GROUP].reshape(n_features, GROUP, 1)
     low, high = boxes[lanes][:, None], boxes[np.add(lanes, LANES)][:, None]
     grown = _grown(np.maximum(np.maximum(low - asked, asked - high), np.float32(0)))
-    out[:] = grown.ravel()
+    out[:] = grown.reshape(out.shape)
     below = (grown < limits[at : at + GROUP, None]).any(axis=0)
     return int(np.packbits(below, bitorder="little").view(np.uint16)[0])
 
