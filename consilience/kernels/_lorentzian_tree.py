@@ -1,8 +1,9 @@
 """Pruning: boxes around 64 rows each, and a scan that skips the boxes that cannot hold a neighbour.
 
-Rows are stored in an order in which each block of 64 is compact (``lorentzian_tree.compact_order``). The product over
-features of 1 + distance to the block's box is computed by the same float32 steps as a row's own product; rounding is
-monotone, so the box's product is never above that of a row inside, and skipping loses nothing.
+Rows are stored in an order in which each block of 64 is compact (``lorentzian_tree.split``). The product over features
+of 1 + distance to the block's box is computed by the same float32 steps as a row's own product; rounding is monotone,
+so the box's product is never above that of a row inside, and skipping loses nothing. Boxes around every 16 boxes bound
+these in the same way.
 """
 
 import numpy as np

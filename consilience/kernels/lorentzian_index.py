@@ -9,11 +9,11 @@ import numpy as np
 from consilience.base import invalid
 from consilience.kernels import _lorentzian_scan, _lorentzian_tree, memory
 from consilience.kernels._lorentzian_candidates import NOBODY, length
-from consilience.kernels._lorentzian_lanes import BOXES, GROUP, LANES
+from consilience.kernels._lorentzian_lanes import GROUP, LANES
 from consilience.kernels.inputs import count, matrix, share
 from consilience.kernels.lorentzian_sketch import Sketches
 from consilience.kernels.lorentzian_threads import in_chunks, threads
-from consilience.kernels.lorentzian_tree import split
+from consilience.kernels.lorentzian_tree import boxes_around, split
 
 _FLOAT64 = np.dtype(np.float64)
 _SPARE = 2  # candidates beyond k: with fewer, near-ties go through a second scan; with more, each query costs more
@@ -78,7 +78,7 @@ class LorentzianIndex:
         self._order = np.arange(n, dtype=np.int64) if self._splits is None else self._splits.order
         self._blocks = memory.aligned((-(-n // LANES), d, LANES), np.float32)
         self._pack()
-        self._boxes: tuple[np.ndarray, ...] = self._make_boxes() if tree else ()
+        self._boxes: tuple[np.ndarray, ...] = boxes_around(self._blocks, n) if tree else ()
         self._share = self._visited() if tree else 1.0
         self.method_ = self._chosen(method)
         self._prepared = self.reference, self._order, self._center, self._blocks
@@ -243,29 +243,6 @@ class LorentzianIndex:
             _lorentzian_scan.pack(self.reference, self._order, self._center, start, stop, self._blocks)
 
         in_chunks(work, len(self._blocks), float(self.reference.size), self.n_threads)
-
-    def _make_boxes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes around the blocks, and boxes around every 16 of them."""
-        n_blocks, d = self._blocks.shape[:2]
-        n_outer = -(-n_blocks // BOXES)
-        boxes, outer = (memory.aligned((-(-n // LANES), d, 2, LANES), np.float32) for n in (n_blocks, n_outer))
-        low, high = np.empty((n_outer * BOXES, d), np.float32), np.empty((n_outer * BOXES, d), np.float32)
-        low[n_blocks:], high[n_blocks:] = np.inf, -np.inf
-
-        def work(start: int, stop: int) -> None:
-            for block in range(start, stop):
-                rows = self._blocks[block, :, : len(self._order) - block * LANES]
-                rows.min(axis=1, out=low[block])
-                rows.max(axis=1, out=high[block])
-
-        in_chunks(work, n_blocks, float(self.reference.size), self.n_threads)
-        around = low.reshape(n_outer, BOXES, d).min(axis=1), high.reshape(n_outer, BOXES, d).max(axis=1)
-        for out, edges in ((boxes, (low[:n_blocks], high[:n_blocks])), (outer, around)):
-            out.fill(np.inf)  # where there is no box: never near
-            for side, values in enumerate(edges):
-                for place, value in enumerate(values):
-                    out[place // LANES, :, side, place % LANES] = value
-        return boxes.reshape(-1), outer.reshape(-1)
 
     def _sample(self) -> np.ndarray:
         """Places of rows to try as queries: groups from all over the reference, each from within one block."""

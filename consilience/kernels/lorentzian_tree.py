@@ -1,10 +1,11 @@
-"""An order of rows in which every 64 that follow each other lie close together."""
+"""An order of rows in which every 64 that follow each other lie close together, and boxes around them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from consilience.kernels._lorentzian_lanes import LANES
+from consilience.kernels import memory
+from consilience.kernels._lorentzian_lanes import BOXES, LANES
 
 _SAMPLE = 512
 
@@ -57,3 +58,27 @@ def _widest(columns: np.ndarray, rows: np.ndarray) -> int:
     middle = np.median(sample, axis=1, keepdims=True)
     with np.errstate(over="ignore"):
         return int(np.log1p(np.abs(sample - middle)).sum(axis=1).argmax())
+
+
+def boxes_around(blocks: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes around the blocks (n_blocks, d, 64) of so many rows, and boxes around every 16 of these.
+
+    Both are flat, laid out (n, d, 2, 64), lower then upper edges; where there is no box they are infinite: never near.
+    """
+    n_blocks, d = blocks.shape[:2]
+    low, high = blocks.min(axis=2), blocks.max(axis=2)
+    high[-1] = blocks[-1, :, : n_rows - (n_blocks - 1) * LANES].max(axis=1)  # the rows that it lacks are infinite
+    whole = ((0, -n_blocks % BOXES), (0, 0))
+    lowest = np.pad(low, whole, constant_values=np.inf).reshape(-1, BOXES, d).min(axis=1)
+    highest = np.pad(high, whole, constant_values=-np.inf).reshape(-1, BOXES, d).max(axis=1)
+    return _laid_out(low, high), _laid_out(lowest, highest)
+
+
+def _laid_out(*edges: np.ndarray) -> np.ndarray:
+    n, d = edges[0].shape
+    out = memory.aligned((-(-n // LANES), d, 2, LANES), np.float32)
+    for side, values in enumerate(edges):
+        padded = np.full((len(out) * LANES, d), np.inf, np.float32)
+        padded[:n] = values
+        out[:, :, side] = padded.reshape(-1, LANES, d).transpose(0, 2, 1)
+    return out.reshape(-1)
