@@ -19,7 +19,7 @@ class Delivered:
     metric : its name. claimed : the out-of-fold estimate with its interval. delivered : the hold-out's value, with its
         interval where it has one.
     difference : delivered minus claimed, with the interval of that.
-    inside : whether chance explains the difference: its interval holds 0.
+    inside : whether chance explains the difference: its interval holds 0 (False where it is not known).
     look : which look at this hold-out it was (1 = first). sentence : the same in words.
     """
 
@@ -76,7 +76,9 @@ def _compare(metric: str, claimed: Interval, delivered: Interval, look: int) -> 
     difference = _difference(delivered, claimed)
     inside = difference.lower <= 0.0 <= difference.upper
     outcome = "the difference may be chance"
-    if not inside:
+    if math.isnan(difference.lower) or math.isnan(difference.upper):
+        outcome = "too little to compare them by"
+    elif not inside:
         better = (difference.estimate < 0.0) == (metric in LOWER_IS_BETTER)
         outcome = f"{'better' if better else 'worse'} than claimed, by more than chance"
     sentence = f"{metric}: claimed {_in_words(claimed)}, delivered {_in_words(delivered)}: {outcome}."

@@ -14,7 +14,7 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from consilience.kernels._compiling import INNER, called
-from consilience.kernels._lorentzian_lanes import LANES
+from consilience.kernels._lorentzian_lanes import LANES, everywhere
 
 NOBODY = -1.0  # keys are products of 1 + gap, so none is negative
 _WIDTH = 16
@@ -27,12 +27,6 @@ _LAST = ir.Constant(_NUMBER, _WIDTH - 1)
 def length(n_candidates: int) -> int:
     """How long a list has to be for so many candidates."""
     return (n_candidates + _WIDTH - 1) // _WIDTH * _WIDTH
-
-
-def _everywhere(builder: Any, value: Any, kind: Any) -> Any:
-    empty = ir.Constant(kind, ir.Undefined)
-    first = builder.insert_element(empty, value, ir.Constant(_NUMBER, 0))
-    return builder.shuffle_vector(first, empty, ir.Constant(_PLACES, [0] * _WIDTH))
 
 
 def _placed(builder: Any, listed: Any, names: Any, before: tuple[Any, Any], key: Any, name: Any) -> tuple[Any, Any]:
@@ -85,7 +79,7 @@ def _insert(
         def candidate(waiting: Any) -> tuple[Any, Any, Any]:
             lane = builder.cttz(waiting, ir.Constant(ir.IntType(1), 1))
             rest = builder.and_(waiting, builder.sub(waiting, one))
-            name = _everywhere(builder, builder.trunc(builder.add(row, lane), _NUMBER), _ROWS)
+            name = everywhere(builder, builder.trunc(builder.add(row, lane), _NUMBER), _ROWS)
             return rest, builder.load(builder.gep(found, [lane]), align=4), name
 
         start = builder.block
@@ -99,7 +93,7 @@ def _insert(
         builder.position_at_end(short)
         waiting, listed, names = (builder.phi(kind) for kind in (_SIZE, _KEYS, _ROWS))
         rest, key, name = candidate(waiting)
-        new = _placed(builder, listed, names, nobody, _everywhere(builder, key, _KEYS), name)
+        new = _placed(builder, listed, names, nobody, everywhere(builder, key, _KEYS), name)
         for phi, old, following in ((waiting, mask, rest), (listed, whole[0], new[0]), (names, whole[1], new[1])):
             phi.add_incoming(old, start)
             phi.add_incoming(following, short)
@@ -114,7 +108,7 @@ def _insert(
         waiting = builder.phi(_SIZE)
         waiting.add_incoming(mask, start)
         rest, key, name = candidate(waiting)
-        new_key = _everywhere(builder, key, _KEYS)
+        new_key = everywhere(builder, key, _KEYS)
         builder.cbranch(builder.fcmp_ordered(">", load_worst(builder.sub(size, step)), key), better, next_lane)
         builder.position_at_end(better)
         offset = builder.phi(_SIZE)

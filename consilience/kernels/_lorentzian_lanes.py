@@ -55,12 +55,16 @@ def _load(builder: Any, base: Any, offset: Any, vector: int) -> Any:
     return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
 
 
+def everywhere(builder: Any, value: Any, kind: Any) -> Any:
+    """A value in every lane of a vector of that kind."""
+    empty, places = ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), kind.count)
+    first = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, empty, ir.Constant(places, [0] * kind.count))
+
+
 def _spread(builder: Any, base: Any, offset: Any) -> Any:
-    """One float in every lane."""
-    value = builder.load(builder.gep(base, [offset]), align=4)
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), _WIDTH), [ir.Constant(ir.IntType(32), 0)] * _WIDTH)
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), zeros)
+    """One float of an array in every lane."""
+    return everywhere(builder, builder.load(builder.gep(base, [offset]), align=4), _VECTOR)
 
 
 def _point_gap(builder: Any, base: Any, offset: Any, vector: int) -> Callable[[Any], Any]:
@@ -364,6 +368,13 @@ else:
     def lowest_bit(bits: np.uint64) -> Any:
         """The position of the lowest set bit; ``bits`` is not 0."""
         return np.int64(_trailing_zeros(bits))
+
+
+@njit(**INNER)
+def fetch_row(rows: np.ndarray, row: int) -> None:
+    """Ask for one row of rows (n, d), C-ordered float64, which may reach into one cache line more than it fills."""
+    d = rows.shape[1]
+    fetch(rows, d * row, d + _LINE // 8 - 1)
 
 
 @njit(**INNER)

@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from consilience.kernels._compiling import INNER, called, compiled_for
+from consilience.kernels._lorentzian_lanes import everywhere
 from consilience.kernels._turns import take
 
 COLUMNS = 32
@@ -116,13 +117,6 @@ def _dropped(builder: Any, s: Any, f: Any, exponent: Any) -> Any:
     return builder.select(near_one, builder.fmul(lost, builder.fsub(_number(1.0), f)), _number(0.0))
 
 
-def _spread(builder: Any, value: Any) -> Any:
-    empty = ir.Constant(_VECTOR, ir.Undefined)
-    lane = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), _WIDTH), [ir.Constant(ir.IntType(32), 0)] * _WIDTH)
-    return builder.shuffle_vector(lane, empty, zeros)
-
-
 def _loop(builder: Any, near: bool, base: Any, start: Any, asked: Any, first: Any, n_features: Any) -> list[list[Any]]:
     """The loop over features: [row][vector] of Π(1+a), less one for near pairs, of ``_TOGETHER`` vectors from start."""
     before = builder.block
@@ -141,7 +135,7 @@ def _loop(builder: Any, near: bool, base: Any, start: Any, asked: Any, first: An
     line = builder.add(first, builder.mul(feature, ir.Constant(_SIZE, ROWS)))
     for row in range(ROWS):
         value = builder.load(builder.gep(asked, [builder.add(line, ir.Constant(_SIZE, row))]), align=8)
-        coordinate = _spread(builder, value)
+        coordinate = everywhere(builder, value, _VECTOR)
         grown.append([])
         for kept, column in zip(carried[row], loaded):
             gap = _call(builder, "fabs", builder.fsub(column, coordinate))
@@ -192,7 +186,7 @@ def _make_table(near: bool) -> Any:
                         place = builder.gep(kept, [builder.add(line, ir.Constant(_SIZE, vector * _WIDTH))])
                         builder.store(result, builder.bitcast(place, _VECTOR.as_pointer()), align=8)
                 builder.store(least, smallest)
-            below = builder.fcmp_ordered("<", builder.load(smallest), _spread(builder, args[8]))
+            below = builder.fcmp_ordered("<", builder.load(smallest), everywhere(builder, args[8], _VECTOR))
             lanes = builder.bitcast(below, ir.IntType(_WIDTH))
             return builder.zext(builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0)), ir.IntType(8))
 

@@ -15,7 +15,17 @@ from numba import njit
 from consilience.kernels._compiling import INNER, called
 from consilience.kernels._lorentzian_candidates import NOBODY, length, offer
 from consilience.kernels._lorentzian_exact import distance, insert
-from consilience.kernels._lorentzian_lanes import GROUP, LANES, START, below1, below4, fetch, lowest_bit, whole_lines
+from consilience.kernels._lorentzian_lanes import (
+    GROUP,
+    LANES,
+    START,
+    below1,
+    below4,
+    fetch,
+    fetch_row,
+    lowest_bit,
+    whole_lines,
+)
 
 WIDEST = 1e37  # float32 coordinates are cut here, so that no difference overflows: a cut only brings rows nearer
 _TILE = 4096  # floats of reference that stay in the first-level cache while the queries pass over them
@@ -25,7 +35,6 @@ _MORE = 1.0 + 1e-12  # covers the rounding of a float64 distance
 _LARGEST = 3.4e38
 _ALL_LANES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _NO_ROW = np.iinfo(np.int64).max
-_LINE = 7  # float64 by which a row may reach into one more cache line
 _AT_ONCE = 4  # candidates measured together: each one alone is a chain of steps that wait for each other
 _PLAIN = 1e100  # up to here, a product is what ``distance`` would take the logarithm of
 
@@ -125,7 +134,7 @@ def settle(
 
     keys, rows and proven go by place in ``wanted``, distances and indices (m, k) by query.
     """
-    d, k, kept = reference.shape[1], distances.shape[1], keys.shape[1]
+    k, kept = distances.shape[1], keys.shape[1]
     found_rows, measured = np.empty(kept, np.int64), np.empty(kept + _AT_ONCE)
     for place in range(wanted.shape[0]):
         q = wanted[place]
@@ -136,7 +145,7 @@ def settle(
         for c in range(kept):
             if NOBODY < keys[place, c] < np.inf:
                 found_rows[found] = order[rows[place, c]]
-                fetch(reference, d * found_rows[found], d + _LINE)
+                fetch_row(reference, found_rows[found])
                 found += 1
         _measure(reference, queries[q], found_rows, found, measured)
         for c in range(found):  # in about the right order already, so that each one goes to the end

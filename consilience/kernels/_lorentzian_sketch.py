@@ -17,7 +17,7 @@ from numba import njit
 
 from consilience.kernels._compiling import INNER, called
 from consilience.kernels._lorentzian_exact import distance, insert
-from consilience.kernels._lorentzian_lanes import GROUP, fetch, lowest_bit
+from consilience.kernels._lorentzian_lanes import GROUP, fetch_row, lowest_bit
 from consilience.kernels._lorentzian_sketch_lanes import CELLS, ROWS, WIDTH, any_up_to, sums1, sums4, up_to
 
 _FULL = 255  # a sum that says "this or more"
@@ -25,7 +25,6 @@ _MORE = 1.0 + 1e-9  # covers every rounding of float64
 _NO_ROW = np.iinfo(np.int64).max
 _CHUNK = 64  # sums that are looked at together
 _TOGETHER = 32  # rows that are fetched before they are measured: they lie anywhere in memory
-_LINE = 7  # float64 by which a row may reach into one more cache line
 _FIRST = 4  # times k: so many of the least sums are measured first; more brings little, fewer leave the limit too wide
 _FINER = 0.8  # of a first estimate of the k-th distance, which is too large
 _ROUGHER = 4.0  # how much larger a unit becomes when too few rows have a sum below 255
@@ -181,7 +180,7 @@ def _nearest(
     products (k,), rows and near (most,) are for own use: the least products, rows that may be among the nearest, and
     their products. Gives 0, or the unit to try again with, or inf to leave it; and the number of rows measured.
     """
-    n, d, k = reference.shape[0], reference.shape[1], products.shape[0]
+    n, k = reference.shape[0], products.shape[0]
     if start >= _FULL:
         return unit * _ROUGHER, 0
     for place in range(k):
@@ -203,7 +202,7 @@ def _nearest(
                         return np.inf, measured
                     row = at - first + lowest_bit(mask)
                     mask &= mask - np.uint64(1)
-                    fetch(reference, d * row, d + _LINE)
+                    fetch_row(reference, row)
                     rows[found + waiting] = row
                     waiting += 1
         block += ROWS

@@ -22,6 +22,7 @@ AUC, LOSS = Interval(0.56, 0.53, 0.59), Interval(0.69, 0.68, 0.70)
         ("auc", AUC, Interval(0.50, 0.46, 0.51), "worse than claimed"),
         ("auc", AUC, Interval(0.62, 0.55, 0.63), "may be chance"),
         ("auc", AUC, Interval(0.62, 0.61, 0.69), "better than claimed"),
+        ("auc", AUC, Interval(0.62, np.nan, np.nan), "too little to compare"),
     ],
 )
 def test_the_sentence_says_whether_the_claim_was_kept(metric, claimed, value, words):
