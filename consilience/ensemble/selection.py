@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from consilience.ensemble.bayes import repetition
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.pool import Pool, hardened
-from consilience.ensemble.shrinkage import loss_of, make_pool, overlap
+from consilience.ensemble.shrinkage import loss_of, make_pool, scored_rows
 
 PSEUDO_ROWS = 100  # labels at the member's overall loss that every regime's own labels are joined with
 
@@ -15,8 +16,8 @@ def fit_specialists(table: Evidence) -> Pool:
     """A pool with a single weight of 1 per regime, its specialist's, or none where nobody beats the base rate.
 
     A row belongs to its most probable regime. Each member's mean loss in a regime is joined with ``PSEUDO_ROWS``
-    labels (as many times more rows as labels overlap) at its loss over all regimes, so that a regime of few rows keeps
-    the member that is best overall.
+    labels (as many times more rows as rows repeat each other) at its loss over all regimes, so that a regime of few
+    rows keeps the member that is best overall.
     """
     loss, rows = loss_of(table), np.arange(table.n_rows)
     base, centre = loss.anchor(rows)
@@ -24,7 +25,8 @@ def fit_specialists(table: Evidence) -> Pool:
     alone = np.concatenate([np.zeros((1, len(design))), np.eye(len(design))])
     losses = np.stack([loss.losses(design, rows, base, one) for one in alone])  # the base rate first: it wins ties
     whole = np.average(losses, axis=1, weights=table.weight)
-    share = (hardened(table.regimes) * table.weight[:, None]) / overlap(table)
+    repeated = repetition(scored_rows(table, losses.T, np.ones(table.n_rows, bool)))
+    share = (hardened(table.regimes) * table.weight[:, None]) / repeated
     within = (losses @ share + PSEUDO_ROWS * whole[:, None]) / (share.sum(axis=0) + PSEUDO_ROWS)
     pool = make_pool(table, base, centre, alone[within.argmin(axis=0)])
     return replace(pool, hard=True)

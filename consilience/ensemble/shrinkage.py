@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from consilience.ensemble.bayes import Scored, posterior_shares
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, Pool, SquaredLoss, by_regime
 
@@ -142,25 +143,21 @@ def candidate_losses(
 def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndarray:
     """Each candidate's share, (n_candidates,), from the losses known before a time (all of them by default).
 
-    Overlapping labels repeat each other: the summed loss is divided by how many labels of one asset overlap on
-    average. A block counts by the share of today's rows that it knew, because early blocks judge fits on fewer rows.
+    A block counts by the share of today's rows that it knew, because early blocks judge fits on fewer rows.
     """
-    prior = prior_shares(walk.losses.shape[1])
     rows = np.isfinite(walk.losses).all(axis=1)
     if before is not None:
         rows &= table.known_before(before)
-    if not rows.any():
-        return prior
     now = table.n_rows if before is None else table.known_before(before).sum()
-    knew = np.minimum([table.known_before(int(start)).sum() / now for start in walk.starts], 1.0)
-    weight = (table.weight * knew[walk.block])[rows]
-    total = weight @ walk.losses[rows]
-    if table.outputs.ndim == 2:
-        total = total / max(2.0 * total.min() / max(weight.sum(), 1e-300), 1e-300)
-    log_share = np.log(prior) - (total - total.min()) / overlap(table)
-    share = np.exp(log_share - log_share.max())
-    result: np.ndarray = share / share.sum()
-    return result
+    knew = np.minimum([table.known_before(int(start)).sum() / max(now, 1) for start in walk.starts], 1.0)
+    scored = scored_rows(table, walk.losses, rows, knew[walk.block])
+    return posterior_shares(scored, prior_shares(walk.losses.shape[1]))
+
+
+def scored_rows(table: Evidence, losses: np.ndarray, rows: np.ndarray, share: np.ndarray | float = 1.0) -> Scored:
+    """The losses of some rows (a mask); ``share`` is how much of its weight each row of the table counts."""
+    weight = (table.weight * share)[rows]
+    return Scored(losses[rows], weight, table.begin[rows], table.end[rows], table.outputs.ndim == 2)
 
 
 def prior_shares(n_shares: int) -> np.ndarray:
@@ -170,13 +167,6 @@ def prior_shares(n_shares: int) -> np.ndarray:
     for first, stop in pairwise(edges):
         share[first:stop] = 0.5 / ((len(edges) - 1) * (stop - first))
     return share
-
-
-def overlap(table: Evidence) -> float:
-    """Mean number of time steps that a label's interval reaches over, at least 1."""
-    times = np.unique(table.begin)
-    reach = np.searchsorted(times, table.end, side="left") - np.searchsorted(times, table.begin, side="left")
-    return float(max(1.0, reach.mean()))
 
 
 def fit_pool(table: Evidence, walk: Walk | None = None) -> Pool:

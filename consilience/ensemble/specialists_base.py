@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from consilience.base import Arrays, InvalidState, Spec, State, invalid, predict_rows, take
+from consilience.ensemble.bayes import Scored, half_on_the_first, posterior_shares
 from consilience.ensemble.combine import CLIP, softmax
 from consilience.ensemble.evidence import mean_one
 from consilience.ensemble.fits import refit_on
@@ -166,23 +167,17 @@ class SpecialistsBase:
 
     def _walk(self, job: "_Job", target: np.ndarray, intervals: LabelIntervals) -> float:
         """The mean strength by its losses on rows that were not fitted; half of the prior is on the global model."""
-        total, scored = np.zeros(len(STRENGTHS)), 0
+        tested, losses = [], []
         for train, test in self.folds.split(job.X, job.y, label_end=job.label_end):
             experts = job.fit(train)
             said, shares = experts.ask_rows(self, job.X, test), self._shares(experts)
-            for position, strength in enumerate(STRENGTHS):
-                mixed = self._mix(said, strength * shares)
-                total[position] += job.weight[test] @ _losses(mixed, target[test])
-            scored += len(test)
-        times = intervals.steps
-        spans = np.searchsorted(times, intervals.end) - np.searchsorted(times, intervals.start)
-        reach = max(1.0, float(spans.mean()))
-        if target.dtype.kind == "f":
-            total = total / max(2.0 * total.min() / max(scored, 1), 1e-300)
-        prior = np.full(len(STRENGTHS), 0.5 / (len(STRENGTHS) - 1))
-        prior[0] = 0.5
-        share = softmax(np.log(prior) - total / reach)
-        return float(share @ STRENGTHS)
+            tried = [_losses(self._mix(said, strength * shares), target[test]) for strength in STRENGTHS]
+            tested.append(test)
+            losses.append(np.stack(tried, axis=1))
+        rows = np.concatenate(tested)
+        begin, end = intervals.start[rows], intervals.end[rows]
+        scored = Scored(np.concatenate(losses), job.weight[rows], begin, end, target.dtype.kind == "f")
+        return float(posterior_shares(scored, half_on_the_first(len(STRENGTHS))) @ STRENGTHS)
 
     # -- predicting --------------------------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consilience.ensemble.bayes import half_on_the_first, posterior_shares
 from consilience.ensemble.evidence import Evidence
-from consilience.ensemble.shrinkage import blocks, overlap
+from consilience.ensemble.shrinkage import blocks, scored_rows
 from consilience.ensemble.vote_pools import VotePool
 from consilience.ensemble.weights import (
     FLOOR,
@@ -121,14 +122,8 @@ def strength(table: Evidence, losses: np.ndarray, before: int | None = None) -> 
     rows = np.isfinite(losses).all(axis=1)
     if before is not None:
         rows &= table.known_before(before)
-    total, scored = table.weight[rows] @ losses[rows], float(table.weight[rows].sum())
-    if table.outputs.ndim == 2 and scored > 0:
-        total = total / max(2.0 * total.min() / scored, 1e-300)
-    prior = np.full(len(STRENGTHS), 0.5 / (len(STRENGTHS) - 1))
-    prior[0] = 0.5
-    log_share = np.log(prior) - (total - total.min()) / overlap(table)
-    share = np.exp(log_share - log_share.max())
-    return float(share @ STRENGTHS / share.sum())
+    shares = posterior_shares(scored_rows(table, losses, rows), half_on_the_first(len(STRENGTHS)))
+    return float(shares @ STRENGTHS)
 
 
 def _losses(table: Evidence, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:

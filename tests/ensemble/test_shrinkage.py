@@ -2,15 +2,7 @@ import dataclasses
 
 import numpy as np
 
-from consilience.ensemble.shrinkage import (
-    BASE_ONLY,
-    blocks,
-    fit_pool,
-    fit_pool_before,
-    overlap,
-    posterior,
-    walk_forward,
-)
+from consilience.ensemble.shrinkage import blocks, fit_pool, fit_pool_before, walk_forward
 from tests.ensemble.tables import log_loss, table
 
 
@@ -69,15 +61,6 @@ def test_blocks_are_in_time_order_and_cut_folds():
     assert (np.diff(block) >= 0).all() and len(starts) == 15
     for fold in range(5):
         assert data.begin[data.fold == fold].min() in starts
-
-
-def test_overlapping_labels_count_once():
-    assert overlap(table(horizon=1)) == 1.0
-    assert 19 < overlap(table(horizon=20)) <= 20
-    data = table(signal=1.0, n=600)
-    wide = dataclasses.replace(data, end=data.begin + 40)
-    walk = walk_forward(data)
-    assert posterior(wide, walk)[BASE_ONLY] > posterior(data, walk)[BASE_ONLY]
 
 
 def test_a_member_that_others_repeat_too_loudly_gets_a_negative_weight():

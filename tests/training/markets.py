@@ -4,7 +4,7 @@ from pathlib import Path
 
 from consilience.training import Config
 
-TRANSFORMERS = ["transformer", "transformer_2", "transformer_3"]
+TRANSFORMERS = ["transformer", *(f"transformer_{number}" for number in range(2, 6))]
 SMALL = [
     "data.planted.bars=720",
     "folds.splits=3",

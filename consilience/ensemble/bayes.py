@@ -1,0 +1,95 @@
+"""Bayes' rule over candidates that each predicted rows which they were not fitted on.
+
+Half of the prior is on the simplest candidate, the first; the others share the rest. Rows repeat each other: labels
+of one asset overlap in time, and assets move together. What repeats counts once, or a thousand stocks would be a
+thousand witnesses of one market day. The summed losses are therefore divided by the factor by which repetition
+widens their spread (the design effect of Kish, *Survey Sampling*, 1965; a likelihood is tempered by it in Ribatet,
+Cooley & Davison, "Bayesian inference from composite likelihoods", *Statistica Sinica* 22, 2012).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Losses of candidates on rows that they were not fitted on.
+
+    Attributes
+    ----------
+    losses : (n, n_candidates), the simplest candidate first: log losses, or half the squared errors.
+    weight : (n,) how much each row counts.
+    begin, end : (n,) int64 when each row is, and when its label becomes known.
+    squared : the losses are squared errors, of which the least mean is taken as the variance.
+    """
+
+    losses: np.ndarray
+    weight: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
+    squared: bool
+
+
+def half_on_the_first(n_candidates: int) -> np.ndarray:
+    """The prior (n_candidates,) that needs evidence to leave the simplest candidate.
+
+    >>> half_on_the_first(3)
+    array([0.5 , 0.25, 0.25])
+    """
+    prior = np.full(n_candidates, 0.5 / (n_candidates - 1))
+    prior[0] = 0.5
+    return prior
+
+
+def posterior_shares(scored: Scored, prior: np.ndarray) -> np.ndarray:
+    """Each candidate's share (n_candidates,), summing to 1; the prior where nothing was scored.
+
+    >>> rows = np.arange(4)
+    >>> losses = np.array([[0.7, 0.2]] * 4)
+    >>> posterior_shares(Scored(losses, np.ones(4), rows, rows + 1, False), np.array([0.5, 0.5])).round(2)
+    array([0.12, 0.88])
+    """
+    if not scored.weight.sum() > 0:
+        return prior
+    total = scored.weight @ scored.losses
+    if scored.squared:
+        total = total / max(2.0 * total.min() / scored.weight.sum(), 1e-300)
+    log_share = np.log(prior) - (total - total.min()) / repetition(scored)
+    share = np.exp(log_share - log_share.max())
+    result: np.ndarray = share / share.sum()
+    return result
+
+
+def repetition(scored: Scored) -> float:
+    """How many rows say what one independent row would: at least 1."""
+    return overlap(scored.begin, scored.end) * common_movement(scored)
+
+
+def overlap(begin: np.ndarray, end: np.ndarray) -> float:
+    """Mean number of time steps that a label's interval reaches over, at least 1.
+
+    >>> overlap(np.arange(100), np.arange(100) + 1)
+    1.0
+    """
+    times = np.unique(begin)
+    reach = np.searchsorted(times, end, side="left") - np.searchsorted(times, begin, side="left")
+    return float(max(1.0, reach.mean())) if len(reach) else 1.0
+
+
+def common_movement(scored: Scored) -> float:
+    """The variance of what one time step says, over what it would be if its rows were independent; at least 1.
+
+    What a row says is by how much a candidate's loss differs there from the simplest candidate's, so that a forecast
+    of differences between assets is not held for a repeated one because all assets follow the market. All candidates
+    are taken together: they must be judged by one scale.
+    """
+    said = scored.losses[:, 1:] - scored.losses[:, :1]
+    said = (said - np.average(said, axis=0, weights=scored.weight)) * scored.weight[:, None]
+    alone = float((said**2).sum())
+    if alone <= 0.0:
+        return 1.0
+    order = np.argsort(scored.begin, kind="stable")
+    first = np.flatnonzero(np.diff(scored.begin[order], prepend=scored.begin[order[0]] - 1))
+    together = float((np.add.reduceat(said[order], first, axis=0) ** 2).sum())
+    return max(1.0, together / alone)
