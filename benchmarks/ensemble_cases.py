@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import StackingClassifier as SklearnStacking
 from sklearn.linear_model import LogisticRegression
 
+from consilience.ensemble import shrinkage
 from consilience.ensemble.evidence import Evidence, gather
 from consilience.ensemble.shrinkage import fit_pool
 from consilience.ensemble.weight_search import SEARCHES, searched_weights
@@ -102,6 +103,17 @@ def greedy_stack(table: Evidence) -> Callable[[np.ndarray], np.ndarray]:
     picked = picked_probabilities(table.outputs, table.target)
     weights = greedy_weights(picked, log_loss_of(table.weight), n_rounds=25, n_bags=1, bag_fraction=1.0)
     return lambda outputs: np.tensordot(weights, outputs, axes=1)
+
+
+def equal_weights(table: Evidence) -> Callable[[np.ndarray], np.ndarray]:
+    """The stack if it knew equal weights and the base rate only: anchored and trusted in the same way."""
+    walk = shrinkage.walk_forward(table)
+    shares = shrinkage.posterior(table, walk) / shrinkage.prior_shares(walk.losses.shape[1])
+    base_only, equal = shares[[shrinkage.BASE_ONLY, shrinkage.EQUAL]]
+    loss, rows = shrinkage.loss_of(table), np.arange(table.n_rows)
+    base, centre = loss.anchor(rows)
+    found = shrinkage.candidates(loss, table.regimes, rows, base, centre, walk.weights[-1])[shrinkage.EQUAL]
+    return shrinkage.make_pool(table, base, centre, equal / (base_only + equal) * found).combine
 
 
 def combinations(table: Evidence) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from consilience.base import newest_proba, predict_rows, take
 from consilience.evaluation import OutOfFold
+from consilience.evaluation.bootstrap import Interval
 from consilience.evaluation.evidence import gather_evidence
 from consilience.evaluation.gates import OverfittingGap, Verdict, gates_from_spec, judge, summary
 from consilience.evaluation.holdout import Delivered, deliver
@@ -75,7 +76,13 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
         verdicts=verdicts,
         promoted=bool(verdicts) and all(verdict.passed for verdict in verdicts),
         summary=summary(STACK, verdicts),
-        holdout=deliver(claims, ledger=ledger, data_id=problem.data_id, config=_recipe(config)),
+        holdout=deliver(
+            claims,
+            folds=claimed_by_fold(problem, stack, config),
+            ledger=ledger,
+            data_id=problem.data_id,
+            config=_recipe(config),
+        ),
         n_trials=len(ledger.trials(problem.data_id)),
         tables={**robustness.tables, **fragility_tables(problem, stack)},
     )
@@ -130,6 +137,19 @@ def _on_holdout(problem: Problem, stack: Any, config: Config) -> LeaderboardRow:
     proba = np.full((len(problem.X), 2), np.nan)
     proba[problem.holdout] = predict_rows(stack.predict_proba, problem.X, problem.holdout, stack.lookback)
     return _board(problem, {STACK: proba[problem.holdout]}, problem.holdout, config)[0]
+
+
+def claimed_by_fold(problem: Problem, stack: Any, config: Config) -> dict[str, list[Interval]]:
+    """What is claimed, in each fold on its own: how far folds differ, the hold-out may differ too."""
+    own = stack.oof_
+    found: dict[str, list[Interval]] = {name: [] for name in _CLAIMED}
+    for fold in np.unique(own.fold[own.rows]).tolist():
+        inside = own.fold == fold
+        row = _board(problem, {STACK: own.proba[inside]}, problem.development[inside], config)[0]
+        for name, intervals in found.items():
+            if name in row.intervals:
+                intervals.append(row.intervals[name])
+    return found
 
 
 def _board(problem: Problem, entries: Mapping[str, Any], rows: np.ndarray, config: Config) -> list[LeaderboardRow]:

@@ -42,6 +42,48 @@ def test_means_that_are_the_same_differ_by_more_than_chance_as_often_as_the_leve
     assert 0.035 < outside / 2000 < 0.07  # 5 %, and a little more for the normal quantile with 70 rows
 
 
+def period(rng, n, spread):
+    """The mean of n outcomes in a period of its own, with its interval."""
+    outcomes = rng.normal(rng.normal(0.5, spread), 1.0, n)
+    half = 1.96 * outcomes.std(ddof=1) / n**0.5
+    return Interval(outcomes.mean(), outcomes.mean() - half, outcomes.mean() + half)
+
+
+def pooled(folds):
+    mean = np.mean([one.estimate for one in folds])
+    half = np.sqrt(np.sum([(one.upper - one.estimate) ** 2 for one in folds])) / len(folds)
+    return Interval(mean, mean - half, mean + half)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
+def test_periods_that_differ_do_not_break_a_promise_more_often_than_the_level_says(spread):
+    """The hold-out is a draw like the folds: their scatter, estimated from five, is part of what to expect."""
+    rng = np.random.default_rng(1)
+    outside, by_chance = 0, 0
+    for _ in range(1000):
+        folds, late = [period(rng, 200, spread) for _ in range(5)], period(rng, 200, spread)
+        claims = {"auc": (pooled(folds), late)}
+        outside += not deliver(claims, folds={"auc": folds})[0].inside
+        by_chance += not deliver(claims)[0].inside
+    assert outside < 75, "5 % of 1000, and what an estimate from five folds costs"
+    assert by_chance > 150 or spread < 0.1, "the check must be able to fail"
+
+
+def test_a_claim_that_all_folds_share_is_not_excused_by_them():
+    """What leaked into every fold alike does not scatter between folds."""
+    folds = [Interval(0.682 + shift, 0.674 + shift, 0.690 + shift) for shift in (-0.004, 0.003, 0.0, -0.002, 0.003)]
+    found = deliver(
+        {"log_loss": (Interval(0.682, 0.678, 0.686), Interval(0.693, 0.687, 0.699))}, folds={"log_loss": folds}
+    )
+    assert found[0].between_folds == 0.0 and "worse than claimed" in found[0].sentence
+
+
+@pytest.mark.parametrize("folds", [[], [AUC], [AUC, Interval(0.5, np.nan, np.nan)]])
+def test_fewer_than_two_folds_tell_nothing_of_their_scatter(folds):
+    claims = {"auc": (AUC, Interval(0.50, 0.46, 0.51))}
+    assert deliver(claims, folds={"auc": folds}) == deliver(claims)
+
+
 def test_one_run_is_one_look_and_the_same_run_again_is_no_other(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     claims = {"auc": (AUC, 0.5), "log_loss": (LOSS, 0.69)}

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from consilience.base import InvalidInput
+from consilience.evaluation.holdout import between_folds
 from consilience.evaluation.ledger import Ledger
 from consilience.registry import Registry
 from consilience.training import Config, train
+from consilience.training.judgement import claimed_by_fold
 from consilience.training.problem import build_problem, build_splitter, load_bars
 from consilience.training.run_folder import RunFolder
 from tests.training.markets import TRANSFORMERS, small_config
@@ -50,6 +52,20 @@ def test_every_entry_and_the_look_at_the_holdout_are_in_the_ledger(trained):
     trials = ledger.trials(problem.data_id)
     assert {trial.config["entry"] for trial in trials} >= {*MEMBERS, "equal-weight vote", "stack"}
     assert trained.n_trials == len(MEMBERS) + 2 and ledger.looks(problem.data_id) >= 1
+
+
+def test_the_holdout_is_held_against_the_scatter_of_the_folds(trained):
+    problem = build_problem(trained.config, load_bars(trained.config)[0])
+    found, own = claimed_by_fold(problem, trained.stack, trained.config), trained.stack.oof_
+    assert set(found) == {one.metric for one in trained.holdout} == {"log_loss", "auc", "sharpe"}
+    codes = problem.y[problem.development]
+    losses = -np.log(own.proba[np.arange(len(codes)), codes])
+    numbers = np.unique(own.fold[own.fold >= 0])
+    assert len(numbers) == trained.config.folds.splits - 1
+    expected = [losses[own.fold == number].mean() for number in numbers]
+    np.testing.assert_allclose([one.estimate for one in found["log_loss"]], expected, rtol=1e-6)
+    for one in trained.holdout:
+        assert one.between_folds == between_folds(found[one.metric])[0]
 
 
 def test_the_version_knows_contract_lineage_metrics_and_verdicts(trained):
