@@ -81,15 +81,17 @@ def common_movement(scored: Scored) -> float:
     """The variance of what one time step says, over what it would be if its rows were independent; at least 1.
 
     What a row says is by how much a candidate's loss differs there from the simplest candidate's, so that a forecast
-    of differences between assets is not held for a repeated one because all assets follow the market. All candidates
-    are taken together: they must be judged by one scale.
+    of differences between assets is not held for a repeated one because all assets follow the market. Candidates must
+    be judged by one scale: the one whose rows repeat each other most sets it. A single step is a single witness.
     """
+    weight = scored.weight[:, None]
     said = scored.losses[:, 1:] - scored.losses[:, :1]
-    said = (said - np.average(said, axis=0, weights=scored.weight)) * scored.weight[:, None]
-    alone = float((said**2).sum())
-    if alone <= 0.0:
-        return 1.0
+    said = (said - np.average(said, axis=0, weights=scored.weight)) * weight
     order = np.argsort(scored.begin, kind="stable")
     first = np.flatnonzero(np.diff(scored.begin[order], prepend=scored.begin[order[0]] - 1))
-    together = float((np.add.reduceat(said[order], first, axis=0) ** 2).sum())
-    return max(1.0, together / alone)
+    if len(first) == 1:
+        return float(scored.weight.sum() ** 2 / (scored.weight**2).sum())
+    alone = (said**2).sum(axis=0)
+    together = (np.add.reduceat(said[order], first, axis=0) ** 2).sum(axis=0)
+    told = alone > 0.0
+    return float((together[told] / alone[told]).max(initial=1.0))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from consilience.base import InvalidInput
 from consilience.evaluation.bootstrap import Interval
 from consilience.evaluation.ledger import Ledger
 from consilience.evaluation.metrics import LOWER_IS_BETTER
@@ -62,9 +63,11 @@ def deliver(
         not counted again. Without a ledger it counts as the first look.
 
     Both sides scatter, the shorter hold-out more. The interval of their difference follows from theirs (G. Y. Zou and
-    A. Donner, Statistics in Medicine 27, 2008: the method of variance estimates recovery). The folds are to it what
-    earlier studies are to a new one (J. P. T. Higgins, S. G. Thompson and D. J. Spiegelhalter, "A re-evaluation of
-    random-effects meta-analysis", Journal of the Royal Statistical Society A 172, 2009).
+    A. Donner, Statistics in Medicine 27, 2008: the method of variance estimates recovery). The folds are to the
+    hold-out what earlier studies are to a new one (after J. P. T. Higgins, S. G. Thompson and D. J. Spiegelhalter, "A
+    re-evaluation of random-effects meta-analysis", Journal of the Royal Statistical Society A 172, 2009; here
+    Student's t, of one degree of freedom less than there are folds, multiplies the scatter between folds only). Two or
+    three folds that differ say so little of their scatter that next to nothing contradicts them.
 
     >>> claimed = Interval(0.56, 0.53, 0.59)
     >>> deliver({"auc": (claimed, Interval(0.51, 0.46, 0.56))})[0].sentence
@@ -72,9 +75,10 @@ def deliver(
     >>> deliver({"auc": (claimed, Interval(0.48, 0.43, 0.53))})[0].sentence
     'auc: claimed 0.560 (0.530 to 0.590), delivered 0.480 (0.430 to 0.530): worse than claimed, by more than chance.'
     >>> folds = [Interval(value, value - 0.05, value + 0.05) for value in (0.46, 0.50, 0.60, 0.68)]
-    >>> deliver({"auc": (claimed, Interval(0.48, 0.43, 0.53))}, folds={"auc": folds})[0].sentence
-    'auc: claimed 0.560 (0.530 to 0.590), delivered 0.480 (0.430 to 0.530): no further apart than folds are.'
+    >>> deliver({"auc": (claimed, Interval(0.48, 0.43, 0.53))}, folds={"auc": folds})[0].sentence[-44:]
+    ': within what the scatter of 4 folds allows.'
     """
+    scatter = _checked(folds or {}, claims)
     found = {
         metric: (claimed, value if isinstance(value, Interval) else Interval(value, value, value))
         for metric, (claimed, value) in claims.items()
@@ -84,9 +88,19 @@ def deliver(
         values = {metric: value.estimate for metric, (_, value) in found.items()}
         look = ledger.look(data_id=data_id, config=config or {}, scores=values)
     return tuple(
-        _compare(metric, claimed, value, [] if folds is None else folds.get(metric, []), look)
-        for metric, (claimed, value) in found.items()
+        _compare(metric, claimed, value, scatter.get(metric, []), look) for metric, (claimed, value) in found.items()
     )
+
+
+def _checked(folds: Mapping[str, Sequence[Interval]], claims: Mapping[str, Any]) -> Mapping[str, Sequence[Interval]]:
+    unknown = sorted(set(folds) - set(claims))
+    if unknown:
+        raise InvalidInput(f"folds must name metrics that are claimed ({', '.join(claims)}); it has {unknown[0]!r}.")
+    for metric, values in folds.items():
+        strange = next((value for value in values if not isinstance(value, Interval)), None)
+        if strange is not None:
+            raise InvalidInput(f"folds[{metric!r}] must hold an Interval per fold; it has {strange!r}.")
+    return folds
 
 
 def _compare(metric: str, claimed: Interval, delivered: Interval, folds: Sequence[Interval], look: int) -> Delivered:
@@ -99,7 +113,7 @@ def _compare(metric: str, claimed: Interval, delivered: Interval, folds: Sequenc
     elif _holds_zero(by_chance):
         outcome = "the difference may be chance"
     elif inside:
-        outcome = "no further apart than folds are"
+        outcome = f"within what the scatter of {n_folds} folds allows"
     else:
         better = (difference.estimate < 0.0) == (metric in LOWER_IS_BETTER)
         outcome = f"{'better' if better else 'worse'} than claimed, by more than chance"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from consilience.base import newest_proba, predict_rows, take
+from consilience.base import newest_proba, predict_rows, take, time_axis
 from consilience.evaluation import OutOfFold
 from consilience.evaluation.bootstrap import Interval
 from consilience.evaluation.evidence import gather_evidence
@@ -72,13 +72,14 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
         for name in _CLAIMED
         if name in row.intervals and name in delivered.intervals
     }
+    folds = claimed_by_fold(problem, stack, config)
     return Judgement(
         verdicts=verdicts,
         promoted=bool(verdicts) and all(verdict.passed for verdict in verdicts),
         summary=summary(STACK, verdicts),
         holdout=deliver(
             claims,
-            folds=claimed_by_fold(problem, stack, config),
+            folds={name: folds[name] for name in claims},
             ledger=ledger,
             data_id=problem.data_id,
             config=_recipe(config),
@@ -140,11 +141,16 @@ def _on_holdout(problem: Problem, stack: Any, config: Config) -> LeaderboardRow:
 
 
 def claimed_by_fold(problem: Problem, stack: Any, config: Config) -> dict[str, list[Interval]]:
-    """What is claimed, in each fold on its own: how far folds differ, the hold-out may differ too."""
-    own = stack.oof_
+    """What is claimed, in each fold on its own: how far folds differ, the hold-out may differ too.
+
+    A fold of fewer than three times says nothing by itself; one without both classes has no AUC.
+    """
+    own, times = stack.oof_, time_axis(take(problem.X, problem.development)).times
     found: dict[str, list[Interval]] = {name: [] for name in _CLAIMED}
     for fold in np.unique(own.fold[own.rows]).tolist():
         inside = own.fold == fold
+        if len(np.unique(times[inside])) < 3:
+            continue
         row = _board(problem, {STACK: own.proba[inside]}, problem.development[inside], config)[0]
         for name, intervals in found.items():
             if name in row.intervals:
@@ -158,6 +164,7 @@ def _board(problem: Problem, entries: Mapping[str, Any], rows: np.ndarray, confi
         problem.y[rows],
         problem.forward_return[rows],
         X=take(problem.X, rows),
+        classes=np.array([0, 1]),
         costs=config.costs.bps / 1e4,
         horizon=problem.horizon,
         random_state=config.seed,

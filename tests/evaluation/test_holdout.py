@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from consilience.base import InvalidInput
 from consilience.evaluation.bootstrap import Interval
 from consilience.evaluation.holdout import deliver
 from consilience.evaluation.ledger import Ledger
@@ -76,6 +77,27 @@ def test_a_claim_that_all_folds_share_is_not_excused_by_them():
         {"log_loss": (Interval(0.682, 0.678, 0.686), Interval(0.693, 0.687, 0.699))}, folds={"log_loss": folds}
     )
     assert found[0].between_folds == 0.0 and "worse than claimed" in found[0].sentence
+
+
+def test_folds_that_scatter_excuse_what_they_scatter_by_and_no_more():
+    """Five folds a little apart: half as far again is within what they allow, five times as far is not."""
+    folds = [Interval(0.69 + shift, 0.688 + shift, 0.692 + shift) for shift in (-0.010, -0.005, 0.0, 0.005, 0.010)]
+    claimed = Interval(0.69, 0.689, 0.691)
+    near, far = (
+        deliver({"log_loss": (claimed, Interval(value, value - 0.002, value + 0.002))}, folds={"log_loss": folds})[0]
+        for value in (0.705, 0.740)
+    )
+    assert near.inside and "within what the scatter of 5 folds allows" in near.sentence
+    assert not far.inside and "worse than claimed" in far.sentence
+    assert near.between_folds == pytest.approx(np.sqrt(0.0000625 - (0.002 / 1.96) ** 2), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "folds, words", [({"AUC": [AUC]}, "folds must name metrics"), ({"auc": [0.6]}, "an Interval per fold; it has 0.6")]
+)
+def test_folds_that_are_none_are_named(folds, words):
+    with pytest.raises(InvalidInput, match=words):
+        deliver({"auc": (AUC, 0.5)}, folds=folds)
 
 
 @pytest.mark.parametrize("folds", [[], [AUC], [AUC, Interval(0.5, np.nan, np.nan)]])

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,6 +68,20 @@ def test_the_holdout_is_held_against_the_scatter_of_the_folds(trained):
     np.testing.assert_allclose([one.estimate for one in found["log_loss"]], expected, rtol=1e-6)
     for one in trained.holdout:
         assert one.between_folds == between_folds(found[one.metric])[0]
+
+
+def test_a_fold_of_one_class_or_of_few_times_takes_nothing_with_it(trained):
+    """Labels over many bars make such folds, and they show only when everything has been trained."""
+    problem = build_problem(trained.config, load_bars(trained.config)[0])
+    own = trained.stack.oof_
+    fold, last = own.fold.copy(), own.fold.max()
+    y = problem.y.copy()
+    y[problem.development[fold == last]] = 1
+    fold[np.flatnonzero(fold == last - 1)[2:]] = -1
+    stack = SimpleNamespace(oof_=dataclasses.replace(own, fold=fold, rows=np.flatnonzero(fold >= 0)))
+    found = claimed_by_fold(dataclasses.replace(problem, y=y), stack, trained.config)
+    n_folds = len(np.unique(fold[fold >= 0]))
+    assert len(found["log_loss"]) == n_folds - 1 and len(found["auc"]) == n_folds - 2
 
 
 def test_the_version_knows_contract_lineage_metrics_and_verdicts(trained):
