@@ -1,6 +1,5 @@
 """A network as a small typed value: what decides its shape, and nothing else. Equal values share a compiled program."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ import keras
 import numpy as np
 
 from consilience.keras_models.layers import FeatureGate
+from consilience.keras_models.layers.initial import dense, glorot_uniform, orthogonal, small_normal
 
 Body = Callable[[Any, Any, dict[str, Any]], Any]
 _BODIES: dict[str, Body] = {}
@@ -70,7 +70,7 @@ def build_network(architecture: Architecture) -> Any:
         lengths = keras.Input((), dtype="int32", name="lengths")
         hidden = FeatureGate(name="gate")(x) if options.get("feature_gate") else x
         representation = _BODIES[architecture.family](hidden, lengths, options)
-        head = keras.layers.Dense(architecture.n_outputs, name="head", dtype="float32")
+        head = dense(architecture.n_outputs, name="head", dtype="float32")
         model = keras.Model([x, lengths], [head(representation), representation], name=architecture.family)
     finally:
         keras.config.set_dtype_policy(before)
@@ -93,16 +93,9 @@ def initial_weights(model: Any, seed: int) -> list[np.ndarray]:
 
 def _draw(path: str, template: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if path.endswith("/recurrent_kernel"):
-        units = template.shape[0]
-        blocks = []
-        for _ in range(template.shape[1] // units):
-            q, r = np.linalg.qr(rng.standard_normal((units, units)))
-            blocks.append(q * np.sign(np.diag(r)))
-        return np.concatenate(blocks, axis=1).astype(np.float32)
+        return orthogonal(template.shape, rng)
     if path.endswith("/table"):
-        return (0.02 * rng.standard_normal(template.shape)).astype(np.float32)
+        return small_normal(template.shape, rng)
     if not path.endswith("kernel") or not template.any():
         return template.copy()
-    taps = math.prod(template.shape[:-2])
-    limit = math.sqrt(6.0 / (taps * (template.shape[-2] + template.shape[-1])))
-    return rng.uniform(-limit, limit, template.shape).astype(np.float32)
+    return glorot_uniform(template.shape, rng)

@@ -12,6 +12,7 @@ from consilience.keras_models.layers import (
     SinusoidalPositions,
     TransformerBlock,
 )
+from consilience.keras_models.layers.initial import dense
 from consilience.keras_models.sequence_classifier import SequenceClassifier
 from consilience.keras_models.sequence_regressor import SequenceRegressor
 
@@ -21,7 +22,7 @@ _OPTIONS = ("width", "heads", "layers", "positions", "dropout")
 @body("transformer")
 def transformer_body(x: Any, lengths: Any, options: dict[str, Any]) -> Any:
     """Windows (batch, window, features), left-aligned, to representations (batch, width)."""
-    x = keras.layers.Dense(options["width"], name="project")(x)
+    x = dense(options["width"], name="project")(x)
     if options["positions"] == "sinusoidal":
         x = SinusoidalPositions(name="positions")(x, lengths)
     elif options["positions"] == "learned":

@@ -22,6 +22,7 @@ from consilience.keras_models.layers import (
     convolution,
     dropout,
     gate,
+    initial,
     pooling,
     positions,
     recurrent,
@@ -30,6 +31,8 @@ from consilience.keras_models.layers import (
 from tests.reference import networks
 
 pytestmark = pytest.mark.xdist_group("keras")
+
+MODULES = [attention, convolution, dropout, gate, initial, positions, pooling, recurrent, standardise]
 
 
 def sequence(batch=3, window=6, width=4, seed=0):
@@ -213,6 +216,32 @@ def test_step_dropout_drops_whole_channels_of_a_window_and_only_while_training()
     assert len({tuple(row) for row in (out[:, 0] == 0).tolist()}) > 50, "each window draws its own"
 
 
-@pytest.mark.parametrize("module", [attention, convolution, dropout, gate, positions, pooling, recurrent, standardise])
+@pytest.mark.parametrize("drawn", [initial.GlorotUniform, initial.Orthogonal, initial.SmallNormal])
+def test_starting_values_follow_keras_s_seed_and_are_stored_by_name(drawn):
+    def draw():
+        return keras.ops.convert_to_numpy(drawn()((6, 24), "float32"))
+
+    keras.utils.set_random_seed(3)
+    first, other = draw(), draw()
+    keras.utils.set_random_seed(3)
+    np.testing.assert_array_equal(draw(), first)
+    assert not np.array_equal(first, other) and first.dtype == np.float32
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(drawn()))
+    assert type(again) is drawn
+
+
+def test_starting_values_have_the_spread_of_keras_s_own():
+    rng, shape = np.random.default_rng(0), (3, 40, 60)
+    for own, theirs in (
+        (initial.glorot_uniform(shape, rng), keras.initializers.GlorotUniform(seed=0)(shape)),
+        (initial.small_normal(shape, rng), keras.initializers.RandomNormal(stddev=0.02, seed=0)(shape)),
+    ):
+        theirs = keras.ops.convert_to_numpy(theirs)
+        np.testing.assert_allclose(
+            np.quantile(own, [0.01, 0.5, 0.99]), np.quantile(theirs, [0.01, 0.5, 0.99]), rtol=0.06, atol=0.004
+        )
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_examples(module):
     assert doctest.testmod(module).failed == 0

@@ -9,6 +9,7 @@ from keras import ops
 from consilience.keras_models.device import accelerated
 from consilience.keras_models.layers.dropout import StepDropout
 from consilience.keras_models.layers.gelu import gelu
+from consilience.keras_models.layers.initial import dense
 from consilience.keras_models.layers.positions import rotate
 
 
@@ -42,9 +43,9 @@ class CausalSelfAttention(keras.layers.Layer):
     def build(self, x_shape: tuple[int | None, ...], newest_shape: Any = None) -> None:
         width = x_shape[-1]
         assert width is not None
-        self.project = keras.layers.Dense(3 * width, use_bias=False, name="project", dtype=self.dtype_policy)
+        self.project = dense(3 * width, use_bias=False, name="project", dtype=self.dtype_policy)
         self.project.build(x_shape)
-        self.merge = keras.layers.Dense(width, name="merge", dtype=self.dtype_policy)
+        self.merge = dense(width, name="merge", dtype=self.dtype_policy)
         self.merge.build(x_shape)
         self.built = True
 
@@ -137,8 +138,8 @@ class TransformerBlock(keras.layers.Layer):
     def build(self, x_shape: tuple[int | None, ...], newest_shape: Any = None) -> None:
         width = x_shape[-1]
         assert width is not None
-        self.widen = keras.layers.Dense(2 * width, activation=gelu, name="widen", dtype=self.dtype_policy)
-        self.narrow = keras.layers.Dense(width, name="narrow", dtype=self.dtype_policy)
+        self.widen = dense(2 * width, activation=gelu, name="widen", dtype=self.dtype_policy)
+        self.narrow = dense(width, name="narrow", dtype=self.dtype_policy)
         for layer in (self.norm_attention, self.attention, self.norm_forward, self.widen):
             layer.build(x_shape)
         self.narrow.build((*x_shape[:-1], 2 * width))

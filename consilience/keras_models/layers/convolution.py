@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from consilience.keras_models.layers.dropout import StepDropout
+from consilience.keras_models.layers.initial import GlorotUniform, dense
 
 
 class CausalConvolution(keras.layers.Layer):
@@ -35,7 +36,7 @@ class CausalConvolution(keras.layers.Layer):
         channels = input_shape[-1]
         assert channels is not None
         shape = (self.kernel_size * channels, self.filters)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="glorot_uniform")
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=GlorotUniform())
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
         self.built = True
 
@@ -94,7 +95,7 @@ class CausalConvolutionBlock(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         inner = (*input_shape[:-1], self.filters)
         if input_shape[-1] != self.filters:
-            self.match = keras.layers.Dense(self.filters, name="match", dtype=self.dtype_policy)
+            self.match = dense(self.filters, name="match", dtype=self.dtype_policy)
             self.match.build(input_shape)
         self.first.build(input_shape)
         for layer in (self.norm_first, self.second, self.norm_second):

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from consilience.keras_models.layers.initial import SmallNormal
+
 
 class SinusoidalPositions(keras.layers.Layer):
     """Adds fixed sines and cosines of the position.
@@ -42,9 +44,7 @@ class LearnedPositions(keras.layers.Layer):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.table = self.add_weight(
-            name="table", shape=input_shape[1:], initializer=keras.initializers.RandomNormal(stddev=0.02)
-        )
+        self.table = self.add_weight(name="table", shape=input_shape[1:], initializer=SmallNormal())
 
     def call(self, x: Any, lengths: Any) -> Any:
         return x + ops.cast(_shifted(ops.convert_to_tensor(self.table), lengths, x.shape[1]), x.dtype)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from consilience.keras_models.device import accelerated
+from consilience.keras_models.layers.initial import GlorotUniform, Orthogonal
 from consilience.keras_models.layers.recurrence import compiled_lstm, lstm_recurrence, lstm_states, only_predicts
 
 
@@ -35,7 +36,8 @@ class CausalLSTM(keras.layers.Layer):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.lstm = keras.layers.LSTM(units, return_sequences=True, name="cell", dtype=self.dtype_policy)
+        start = {"kernel_initializer": GlorotUniform(), "recurrent_initializer": Orthogonal()}
+        self.lstm = keras.layers.LSTM(units, return_sequences=True, name="cell", dtype=self.dtype_policy, **start)
         self.loop = keras.layers.RNN(
             _ProjectedCell(self.lstm.cell, units, name="step", dtype=self.dtype_policy),
             return_sequences=True,
