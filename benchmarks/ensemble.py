@@ -203,8 +203,8 @@ def claimed_and_delivered(case: Case, said: dict[int, np.ndarray], late: np.ndar
 
     train = case.problem.train
     folds = [interval(proba, train[case.table.rows[case.table.fold == fold]]) for fold, proba in said.items()]
-    claims = {"log_loss": (interval(own, train), interval(late, case.problem.holdout))}
-    return deliver(claims, folds={"log_loss": folds})[0], deliver(claims)[0]
+    sides = {"log_loss": (interval(own, train), interval(late, case.problem.holdout))}
+    return deliver(sides, folds={"log_loss": folds})[0], deliver(sides)[0]
 
 
 def robustness(seeds: int, names: list[str]) -> None:

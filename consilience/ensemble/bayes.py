@@ -20,14 +20,14 @@ class Scored:
     ----------
     losses : (n, n_candidates), the simplest candidate first: log losses, or half the squared errors.
     weight : (n,) how much each row counts.
-    begin, end : (n,) int64 when each row is, and when its label becomes known.
+    begin : (n,) int64 when each row is. reach : (n,) time steps that its label reaches over, see ``reach``.
     squared : the losses are squared errors, of which the least mean is taken as the variance.
     """
 
     losses: np.ndarray
     weight: np.ndarray
     begin: np.ndarray
-    end: np.ndarray
+    reach: np.ndarray
     squared: bool
 
 
@@ -47,7 +47,7 @@ def posterior_shares(scored: Scored, prior: np.ndarray) -> np.ndarray:
 
     >>> rows = np.arange(4)
     >>> losses = np.array([[0.7, 0.2]] * 4)
-    >>> posterior_shares(Scored(losses, np.ones(4), rows, rows + 1, False), np.array([0.5, 0.5])).round(2)
+    >>> posterior_shares(Scored(losses, np.ones(4), rows, np.ones(4), False), np.array([0.5, 0.5])).round(2)
     array([0.12, 0.88])
     """
     if not scored.weight.sum() > 0:
@@ -63,18 +63,18 @@ def posterior_shares(scored: Scored, prior: np.ndarray) -> np.ndarray:
 
 def repetition(scored: Scored) -> float:
     """How many rows say what one independent row would: at least 1."""
-    return overlap(scored.begin, scored.end) * common_movement(scored)
+    return max(1.0, float(scored.reach.mean())) * common_movement(scored)
 
 
-def overlap(begin: np.ndarray, end: np.ndarray) -> float:
-    """Mean number of time steps that a label's interval reaches over, at least 1.
+def reach(begin: np.ndarray, end: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """(n,) how many of the time steps (t,) from its begin on a label needs to become known.
 
-    >>> overlap(np.arange(100), np.arange(100) + 1)
-    1.0
+    >>> steps = np.arange(100)
+    >>> reach(steps[:3], steps[:3] + 5, steps)
+    array([5, 5, 5])
     """
-    times = np.unique(begin)
-    reach = np.searchsorted(times, end, side="left") - np.searchsorted(times, begin, side="left")
-    return float(max(1.0, reach.mean())) if len(reach) else 1.0
+    found: np.ndarray = np.searchsorted(steps, end, side="left") - np.searchsorted(steps, begin, side="left")
+    return found
 
 
 def common_movement(scored: Scored) -> float:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from consilience.ensemble.bayes import Scored, posterior_shares
+from consilience.ensemble.bayes import Scored, posterior_shares, reach
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, Pool, SquaredLoss, by_regime
 
@@ -156,8 +156,9 @@ def posterior(table: Evidence, walk: Walk, before: int | None = None) -> np.ndar
 
 def scored_rows(table: Evidence, losses: np.ndarray, rows: np.ndarray, share: np.ndarray | float = 1.0) -> Scored:
     """The losses of some rows (a mask); ``share`` is how much of its weight each row of the table counts."""
-    weight = (table.weight * share)[rows]
-    return Scored(losses[rows], weight, table.begin[rows], table.end[rows], table.outputs.ndim == 2)
+    weight, begin = (table.weight * share)[rows], table.begin[rows]
+    spans = reach(begin, table.end[rows], np.unique(table.begin))
+    return Scored(losses[rows], weight, begin, spans, table.outputs.ndim == 2)
 
 
 def prior_shares(n_shares: int) -> np.ndarray:

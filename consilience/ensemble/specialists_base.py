@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from consilience.base import Arrays, InvalidState, Spec, State, invalid, predict_rows, take
-from consilience.ensemble.bayes import Scored, half_on_the_first, posterior_shares
+from consilience.ensemble.bayes import Scored, half_on_the_first, posterior_shares, reach
 from consilience.ensemble.combine import CLIP, softmax
 from consilience.ensemble.evidence import mean_one
 from consilience.ensemble.fits import refit_on
@@ -175,8 +175,9 @@ class SpecialistsBase:
             tested.append(test)
             losses.append(np.stack(tried, axis=1))
         rows = np.concatenate(tested)
-        begin, end = intervals.start[rows], intervals.end[rows]
-        scored = Scored(np.concatenate(losses), job.weight[rows], begin, end, target.dtype.kind == "f")
+        begin = intervals.start[rows]
+        spans = reach(begin, intervals.end[rows], intervals.steps)
+        scored = Scored(np.concatenate(losses), job.weight[rows], begin, spans, target.dtype.kind == "f")
         return float(posterior_shares(scored, half_on_the_first(len(STRENGTHS))) @ STRENGTHS)
 
     # -- predicting --------------------------------------------------------------------------------------------

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from consilience.ensemble.bayes import Scored, common_movement, half_on_the_first, overlap, posterior_shares, repetition
+from consilience.ensemble.bayes import Scored, common_movement, half_on_the_first, posterior_shares, repetition
 from consilience.ensemble.selection import fit_specialists
-from consilience.ensemble.shrinkage import BASE_ONLY, fit_pool, posterior, walk_forward
+from consilience.ensemble.shrinkage import BASE_ONLY, fit_pool, posterior, scored_rows, walk_forward
 from consilience.ensemble.weight_search import searched_weights
 from tests.ensemble.tables import table
 
@@ -16,7 +16,7 @@ def scored(n=500, n_assets=1, seed=0, common=0.0, horizon=1):
     own, shared = rng.standard_normal((n, n_assets, 3)), rng.standard_normal((n, 1, 3))
     losses = 0.7 + 0.1 * (np.sqrt(1 - common) * own + np.sqrt(common) * shared).reshape(-1, 3)
     begin = np.repeat(np.arange(n), n_assets)
-    return Scored(losses, np.ones(n * n_assets), begin, begin + horizon, False)
+    return Scored(losses, np.ones(n * n_assets), begin, np.full(n * n_assets, horizon), False)
 
 
 def copied(data, n_copies):
@@ -34,7 +34,7 @@ def test_shares_are_bayes_rule():
 
 
 def test_where_nothing_was_scored_the_prior_stays():
-    empty = Scored(np.zeros((0, 3)), np.zeros(0), np.zeros(0, int), np.zeros(0, int), False)
+    empty = Scored(np.zeros((0, 3)), np.zeros(0), np.zeros(0, int), np.zeros(0), False)
     np.testing.assert_array_equal(posterior_shares(empty, half_on_the_first(3)), [0.5, 0.25, 0.25])
 
 
@@ -47,12 +47,18 @@ def test_squared_errors_count_in_units_of_the_variance():
 
 def test_overlapping_labels_count_once():
     assert repetition(scored()) == 1.0
-    assert repetition(scored(horizon=20)) == pytest.approx(20, rel=0.03)
+    assert repetition(scored(horizon=20)) == 20.0
     data = table(signal=1.0, n=600)
     wide = dataclasses.replace(data, end=data.begin + 40)
     walk = walk_forward(data)
     assert posterior(wide, walk)[BASE_ONLY] > posterior(data, walk)[BASE_ONLY]
-    assert overlap(np.zeros(0, int), np.zeros(0, int)) == 1.0
+
+
+def test_labels_reach_over_steps_after_the_last_row_that_is_known():
+    """What is known early is few rows, of which the last reach over steps that nobody has a label of yet."""
+    data = table(n=600, horizon=20)
+    rows = data.known_before(70)
+    assert rows.sum() == 50 and (scored_rows(data, np.zeros((600, 2)), rows).reach == 20).all()
 
 
 @pytest.mark.parametrize("n_assets, common, expected", [(1, 0.0, 1.0), (5, 0.0, 1.0), (5, 0.5, 3.0), (20, 1.0, 20.0)])
@@ -78,7 +84,7 @@ def test_the_candidate_that_repeats_itself_most_sets_the_scale():
 def test_the_order_of_the_rows_plays_no_part():
     one = scored(300, 4, common=0.5)
     mixed = np.random.default_rng(1).permutation(len(one.weight))
-    parts = {name: getattr(one, name)[mixed] for name in ("losses", "weight", "begin", "end")}
+    parts = {name: getattr(one, name)[mixed] for name in ("losses", "weight", "begin", "reach")}
     assert common_movement(dataclasses.replace(one, **parts)) == pytest.approx(common_movement(one), rel=1e-9)
 
 
@@ -87,7 +93,7 @@ def test_a_forecast_of_differences_between_assets_is_not_held_for_a_repeated_one
     one = scored(500)
     both = np.stack([one.losses, 1.4 - one.losses], axis=1).reshape(-1, 3)
     times = np.repeat(one.begin, 2)
-    assert common_movement(Scored(both, np.ones(1000), times, times + 1, False)) == 1.0
+    assert common_movement(Scored(both, np.ones(1000), times, np.ones(1000), False)) == 1.0
 
 
 @pytest.mark.parametrize("n_copies", [3, 10])

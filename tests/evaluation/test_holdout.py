@@ -70,6 +70,27 @@ def test_periods_that_differ_do_not_break_a_promise_more_often_than_the_level_sa
     assert by_chance > 150 or spread < 0.1, "the check must be able to fail"
 
 
+def test_always_saying_the_base_rate_of_coin_flips_keeps_its_promise():
+    """Each fold's base rate is off by a little of its own: chance alone breaks 7 to 8 of 100 promises, not 5."""
+    rng = np.random.default_rng(0)
+    kept, by_chance = 0, 0
+    for _ in range(2000):
+        ups = rng.binomial(910, 0.508, 7)
+        ups = [*ups.tolist(), rng.binomial(1120, 0.508)]
+        sizes = [910] * 7 + [1120]
+        periods = []
+        for number in range(2, 8):
+            base, up = sum(ups[:number]) / sum(sizes[:number]), ups[number] / sizes[number]
+            loss = -up * np.log(base) - (1 - up) * np.log(1 - base)
+            half = 1.96 * abs(np.log(base / (1 - base))) * np.sqrt(up * (1 - up) / sizes[number])
+            periods.append(Interval(loss, loss - half, loss + half))
+        *folds, late = periods
+        claims = {"log_loss": (pooled(folds), late)}
+        kept += deliver(claims, folds={"log_loss": folds})[0].inside
+        by_chance += deliver(claims)[0].inside
+    assert kept >= 1900 and 1820 < by_chance < 1870
+
+
 def test_a_claim_that_all_folds_share_is_not_excused_by_them():
     """What leaked into every fold alike does not scatter between folds."""
     folds = [Interval(0.682 + shift, 0.674 + shift, 0.690 + shift) for shift in (-0.004, 0.003, 0.0, -0.002, 0.003)]
