@@ -42,7 +42,8 @@ from consilience.ensemble import conformal
 from consilience.ensemble.combine import soft_vote, softmax
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.own_record import said_by_pools
-from consilience.ensemble.pool import LogLoss, LogOddsPool
+from consilience.ensemble.pool import LogOddsPool
+from consilience.ensemble.pool_fitting import LogLoss, Penalty
 from consilience.ensemble.shrinkage import fit_pool, walk_forward
 from consilience.ensemble.weight_search import SEARCHES, searched_weights
 from consilience.ensemble.weights import log_losses, picked_probabilities
@@ -279,13 +280,13 @@ def check_parity(pool: LogOddsPool, table: Evidence) -> None:
     assert np.abs(pool.combine(few) - expected).max() < 1e-9, "the pool differs from its reference"
     some = table.only(np.arange(2000))
     loss, rows = LogLoss(some.outputs, some.target, some.weight, some.prior), np.arange(2000)
-    base, centre = loss.anchor(rows)
-    design = loss.design(rows, base, centre)
+    anchor = loss.anchor(rows)
+    design = loss.design(rows, anchor)
 
     def objective(w: np.ndarray) -> float:
-        return float(loss.losses(design, rows, base, w).sum() + 0.5 * (w @ w))
+        return float(loss.losses(design, rows, anchor, w).sum() + 0.5 * (w @ w))
 
-    found = loss.fit(design, rows, base, np.zeros(8), 1.0, np.zeros(8))
+    found = loss.fit(design, rows, anchor, Penalty(np.zeros(8), np.ones(8)), np.zeros(8))
     assert objective(found) <= objective(fit_non_negative(objective, 8)) + 1e-4, "the fit misses its optimum"
     print("  parity: the pool and its fit agree with their references")
 

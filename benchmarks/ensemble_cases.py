@@ -111,9 +111,11 @@ def equal_weights(table: Evidence) -> Callable[[np.ndarray], np.ndarray]:
     shares = shrinkage.posterior(table, walk) / shrinkage.prior_shares(walk.losses.shape[1])
     base_only, equal = shares[[shrinkage.BASE_ONLY, shrinkage.EQUAL]]
     loss, rows = shrinkage.loss_of(table), np.arange(table.n_rows)
-    base, centre = loss.anchor(rows)
-    found = shrinkage.candidates(loss, table.regimes, rows, base, centre, walk.weights[-1])[shrinkage.EQUAL]
-    return shrinkage.make_pool(table, base, centre, equal / (base_only + equal) * found).combine
+    anchor = loss.anchor(rows)
+    found = shrinkage.candidates(loss, table.regimes, rows, anchor, walk.weights[-1])
+    assert found is not None
+    found = found[shrinkage.EQUAL]
+    return shrinkage.make_pool(table, anchor, equal / (base_only + equal) * found).combine
 
 
 def combinations(table: Evidence) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

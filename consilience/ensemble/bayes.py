@@ -53,9 +53,11 @@ def posterior_shares(scored: Scored, prior: np.ndarray) -> np.ndarray:
     if not scored.weight.sum() > 0:
         return prior
     total = scored.weight @ scored.losses
+    more = total - total.min()
     if scored.squared:
-        total = total / max(2.0 * total.min() / scored.weight.sum(), 1e-300)
-    log_share = np.log(prior) - (total - total.min()) / repetition(scored)
+        variance = 2.0 * total.min() / scored.weight.sum()
+        more = np.divide(more, variance, out=np.where(more > 0.0, np.inf, 0.0), where=variance > 0.0)
+    log_share = np.log(prior) - more / repetition(scored)
     share = np.exp(log_share - log_share.max())
     result: np.ndarray = share / share.sum()
     return result
@@ -94,4 +96,5 @@ def common_movement(scored: Scored) -> float:
     alone = (said**2).sum(axis=0)
     together = (np.add.reduceat(said[order], first, axis=0) ** 2).sum(axis=0)
     told = alone > 0.0
-    return float((together[told] / alone[told]).max(initial=1.0))
+    most = np.diff(first, append=len(order)).max()  # rows of one step; the ratio cannot be larger but by rounding
+    return float(np.minimum(together[told] / alone[told], most).max(initial=1.0))

@@ -18,8 +18,8 @@ class Evidence:
     Attributes
     ----------
     names : the members.
-    outputs : (n_members, n, n_classes) probabilities, or (n_members, n) values for regression; float64 holding float32
-        precision, so that a stored table gives the same fit.
+    outputs : (n_members, n, n_classes) probabilities, float64 holding float32 precision, so that a stored table gives
+        the same fit; or (n_members, n) values for regression, which may be too large or too small for float32.
     target : (n,) int64 class codes, or float64 values.
     rows : (n,) positions in the X that was fitted.
     fold : (n,) number of the fold that predicted each row.
@@ -115,7 +115,7 @@ def gather(
     prior = np.bincount(target[earlier], weights[earlier], n_classes) if n_classes else np.zeros(0)
     return Evidence(
         tuple(out_of_fold),
-        stacked[:, rows].astype(np.float32).astype(np.float64),
+        stacked[:, rows].astype(np.float32).astype(np.float64) if n_classes else stacked[:, rows],
         target[rows],
         rows.astype(np.int64),
         fold[rows].astype(np.int64),
@@ -139,8 +139,11 @@ def mean_one(weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
     >>> mean_one(np.array([0.001, 0.003]), np.array([0, 1]))
     array([0.5, 1.5])
     """
-    mean = float(weight[rows].mean())
-    if mean <= 0.0:
-        raise invalid("sample_weight", "an ensemble's fit", "positive for some of the rows that the folds cover", mean)
-    scaled: np.ndarray = weight / mean
+    largest = float(weight[rows].max())
+    if largest <= 0.0:
+        required = "positive for some of the rows that the folds cover"
+        raise invalid("sample_weight", "an ensemble's fit", required, largest)
+    with np.errstate(over="ignore"):  # of rows that no fold covers, which count for the first base rate only
+        relative = np.minimum(weight / largest, 1e12)  # before the mean, which would overflow or vanish
+    scaled: np.ndarray = relative / relative[rows].mean()
     return scaled

@@ -20,15 +20,15 @@ def fit_specialists(table: Evidence) -> Pool:
     rows keeps the member that is best overall.
     """
     loss, rows = loss_of(table), np.arange(table.n_rows)
-    base, centre = loss.anchor(rows)
-    design = loss.design(rows, base, centre)
+    anchor = loss.anchor(rows)
+    design = loss.design(rows, anchor)
     alone = np.concatenate([np.zeros((1, len(design))), np.eye(len(design))])
-    losses = np.stack([loss.losses(design, rows, base, one) for one in alone])  # the base rate first: it wins ties
+    losses = np.stack([loss.losses(design, rows, anchor, one) for one in alone])  # the base rate first: it wins ties
     whole = np.average(losses, axis=1, weights=table.weight)
     repeated = repetition(scored_rows(table, losses.T, np.ones(table.n_rows, bool)))
     share = (hardened(table.regimes) * table.weight[:, None]) / repeated
     within = (losses @ share + PSEUDO_ROWS * whole[:, None]) / (share.sum(axis=0) + PSEUDO_ROWS)
-    pool = make_pool(table, base, centre, alone[within.argmin(axis=0)])
+    pool = make_pool(table, anchor, alone[within.argmin(axis=0)])
     return replace(pool, hard=True)
 
 

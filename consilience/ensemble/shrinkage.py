@@ -1,12 +1,30 @@
 """How far the weights may leave the base rate, decided by walking forward over the out-of-fold rows.
 
 Candidates run from "base rate only" over equal weights to freely fitted ones, then to signed ones (a negative weight
-takes back what other members say too loudly), and to weights per regime. Each predicts, block after block, rows
-that it was not fitted on; their summed losses give each candidate a posterior weight (Bayes' rule with half of the
-prior on the base rate), and the pool gets the posterior mean of the candidates' weights. So nothing is chosen in
-sample, a candidate that is better by chance gets little, and where there is nothing to find the answer stays with the
-base rate. This is the exponentially weighted forecaster of Cesa-Bianchi & Lugosi, *Prediction, Learning, and Games*
-(2006), ch. 2 and 9.
+subtracts what other members have in common), and to weights per regime. Each predicts, block after block, rows that it
+was not fitted on; their summed losses give each candidate a posterior weight (Bayes' rule with half of the prior on the
+base rate), and the pool gets the posterior mean of the candidates' weights. So nothing is chosen in sample, a candidate
+that is better by chance gets little, and where there is nothing to find the pool stays with the base rate. This is the
+exponentially weighted forecaster of Cesa-Bianchi & Lugosi, *Prediction, Learning, and Games* (2006), ch. 2 and 9.
+
+Notes
+-----
+What holds for every table, however degenerate (n rows of summed weight n, K classes, base rate b):
+
+1. Every weight is at most ``WEIGHT_LIMIT`` in size.
+2. The loss of every row is at most the base rate's loss of that row plus ``shift_limit(b)`` = 6.91 + ln(max b / min b)
+   nats. For values the error is at most the target's distance from the mean plus ``REACH`` times the largest known one.
+3. On the rows that it was fitted on, the pool's loss is at most the base rate's.
+4. Weights follow evidence: if the members' mean moved log-odds by at most ε in every row, the equal candidate moves
+   them by at most n·ε²·m·``PRIOR_SD``², where m is the number of distinct members. A rounding residue (ε = 1e-16)
+   therefore moves nothing, and there is no threshold between a residue and a signal.
+5. A member that exactly repeats another shares its weight and changes nothing else (``multiplicity``).
+
+Why: the equal candidate minimises a convex loss plus a prior, from weights of 0, so that it is no worse than the base
+rate, and its size is at most m ``PRIOR_SD``² times the loss's gradient at 0, which is at most n·ε. Every further
+candidate is pulled to one that is no worse than the base rate, and ``newton`` returns nothing worse than what it pulls
+to. The loss of the posterior mean of weights is at most the mean of their losses, since the loss is convex; ``held``
+covers the rows in which the limit of 2 applies.
 """
 
 from dataclasses import dataclass
@@ -16,9 +34,18 @@ import numpy as np
 
 from consilience.ensemble.bayes import Scored, posterior_shares, reach
 from consilience.ensemble.evidence import Evidence
-from consilience.ensemble.pool import LinearPool, LogLoss, LogOddsPool, Pool, SquaredLoss, by_regime
+from consilience.ensemble.pool import LinearPool, LogOddsPool, Pool, by_regime
+from consilience.ensemble.pool_fitting import (
+    PRIOR_PRECISION,
+    WEIGHT_LIMIT,
+    Anchor,
+    LogLoss,
+    Penalty,
+    SquaredLoss,
+    multiplicity,
+)
 
-RIDGES = (3.0, 0.3, 0.03, 0.003)  # pull towards equal weights, in units of what one row tells about one weight
+RIDGES = (3.0, 0.3, 0.03, 0.003)  # pull towards equal weights, in units of what all rows tell about one weight
 SIGNED_RIDGES = (0.3, 0.03, 0.003)  # pull of signed weights, and of each regime's, towards the global non-negative ones
 BLOCKS_PER_FOLD = 3
 LARGE = 20_000  # rows from which one block per fold is enough: each then holds thousands
@@ -61,17 +88,18 @@ def walk_forward(table: Evidence) -> Walk:
     """Fit every candidate before each block and score it on that block."""
     loss = loss_of(table)
     block, starts = blocks(table)
-    n_members = len(table.names)
-    weights = np.zeros((len(starts), n_candidates(table), table.regimes.shape[1], n_members))
+    weights = np.zeros((len(starts), n_candidates(table), table.regimes.shape[1], len(table.names)))
     losses = np.full((table.n_rows, weights.shape[1]), np.nan)
     for number, start in enumerate(starts):
         known = np.flatnonzero(table.known_before(int(start)))
-        if number == 0 or len(known) < 2 * n_members + 10:
+        if number == 0 or len(known) == 0:
             continue
-        base, centre = loss.anchor(known)
-        weights[number] = candidates(loss, table.regimes, known, base, centre, weights[number - 1])
-        rows = np.flatnonzero(block == number)
-        losses[rows] = candidate_losses(loss, table.regimes, rows, base, centre, weights[number])
+        anchor = loss.anchor(known)
+        found = candidates(loss, table.regimes, known, anchor, weights[number - 1])
+        if found is None:
+            continue
+        weights[number], rows = found, np.flatnonzero(block == number)
+        losses[rows] = candidate_losses(loss, table.regimes, rows, anchor, found)
     return Walk(starts, block, weights, losses)
 
 
@@ -88,55 +116,79 @@ def blocks(table: Evidence) -> tuple[np.ndarray, np.ndarray]:
 
 
 def candidates(
-    loss: LogLoss | SquaredLoss,
-    regimes: np.ndarray,
-    rows: np.ndarray,
-    base: np.ndarray,
-    centre: np.ndarray,
-    start: np.ndarray,
-) -> np.ndarray:
+    loss: LogLoss | SquaredLoss, regimes: np.ndarray, rows: np.ndarray, anchor: Anchor, start: np.ndarray
+) -> np.ndarray | None:
     """Weights (n_candidates, n_regimes, n_members) fitted on some rows; ``start`` is where the search begins.
 
     None; equal; pulled towards equal less and less; signed, and per regime, pulled towards the global ones less and
-    less.
+    less. Without enough rows for the number of members there are no weights: None.
     """
-    design = loss.design(rows, base, centre)
-    n_members = len(design)
-    found = np.zeros_like(start)
-    mean = design.mean(axis=0, keepdims=True)
-    scale = loss.fit(mean, rows, base, np.zeros(1), 0.0, np.full(1, start[EQUAL, 0].sum()))
-    found[EQUAL] = scale / n_members
-    unit = loss.curvature(design, rows, base)
+    design, weight = loss.design(rows, anchor), loss.weight[rows]
+    repeated = multiplicity(design, weight)
+    if len(rows) < 2 * (1.0 / repeated).sum() + 10:
+        return None
+    n_members, found = len(design), np.zeros_like(start)
+    share = (1.0 / repeated) / (1.0 / repeated).sum()  # members that repeat each other share one vote
+    information = loss.curvature(design, rows, anchor)
+    found[EQUAL] = equal = _equal_weights(loss, design, rows, anchor, share * trust(information), repeated)
+    unit = float(share @ information)
+
+    def fit(goal: np.ndarray, ridge: float, begin: np.ndarray, signed: bool, wide: np.ndarray = design) -> np.ndarray:
+        strength = np.resize(repeated * (ridge * unit + PRIOR_PRECISION), len(goal))
+        return loss.fit(wide, rows, anchor, Penalty(goal, strength), begin, signed)
+
     for position, ridge in enumerate(RIDGES, EQUAL + 1):
         begin = start[position, 0] if start[position].any() else found[position - 1, 0]
-        found[position] = loss.fit(design, rows, base, found[EQUAL, 0], ridge * unit, begin)
+        found[position] = fit(equal, ridge, begin, signed=False)
     goal = found[GLOBAL, 0]
     for position, ridge in enumerate(SIGNED_RIDGES, N_POSITIVE):
         begin = start[position, 0] if start[position].any() else goal
-        found[position] = loss.fit(design, rows, base, goal, ridge * unit, begin, signed=True)
+        found[position] = fit(goal, ridge, begin, signed=True)
     if len(found) == N_GLOBAL:
         return found
     wide, goal = by_regime(design, regimes[rows]), found[GLOBAL].ravel()
     for position, ridge in enumerate(SIGNED_RIDGES, N_GLOBAL):
         begin = start[position].ravel() if start[position].any() else goal
-        found[position] = loss.fit(wide, rows, base, goal, ridge * unit, begin, signed=True).reshape(-1, n_members)
+        found[position] = fit(goal, ridge, begin, signed=True, wide=wide).reshape(-1, n_members)
     return found
 
 
-def candidate_losses(
+def trust(information: np.ndarray) -> np.ndarray:
+    """How much of a member's equal share it gets, in [0, 1): its Fisher information over that with the prior's.
+
+    >>> trust(np.array([0.0, 1.0])).round(1)
+    array([0. , 0.9])
+    """
+    share: np.ndarray = information / (information + PRIOR_PRECISION)
+    return share
+
+
+def _equal_weights(
     loss: LogLoss | SquaredLoss,
-    regimes: np.ndarray,
+    design: np.ndarray,
     rows: np.ndarray,
-    base: np.ndarray,
-    centre: np.ndarray,
-    weights: np.ndarray,
+    anchor: Anchor,
+    direction: np.ndarray,
+    repeated: np.ndarray,
+) -> np.ndarray:
+    """The multiple (n_members,) of a direction (n_members,) that has the least loss."""
+    mean = np.tensordot(direction, design, axes=1)[None]
+    strength = PRIOR_PRECISION * float(repeated @ direction**2)
+    if strength == 0.0:
+        return np.zeros(len(direction))
+    size = loss.fit(mean, rows, anchor, Penalty(np.zeros(1), np.full(1, strength)), np.zeros(1))[0]
+    return np.minimum(size * direction, WEIGHT_LIMIT)
+
+
+def candidate_losses(
+    loss: LogLoss | SquaredLoss, regimes: np.ndarray, rows: np.ndarray, anchor: Anchor, weights: np.ndarray
 ) -> np.ndarray:
     """(n, n_candidates) losses of some rows."""
-    design = loss.design(rows, base, centre)
-    losses = [loss.losses(design, rows, base, one[0]) for one in weights[:N_GLOBAL]]
+    design = loss.design(rows, anchor)
+    losses = [loss.losses(design, rows, anchor, one[0]) for one in weights[:N_GLOBAL]]
     if len(weights) > N_GLOBAL:
         wide = by_regime(design, regimes[rows])
-        losses += [loss.losses(wide, rows, base, one.ravel()) for one in weights[N_GLOBAL:]]
+        losses += [loss.losses(wide, rows, anchor, one.ravel()) for one in weights[N_GLOBAL:]]
     return np.stack(losses, axis=1)
 
 
@@ -174,9 +226,11 @@ def fit_pool(table: Evidence, walk: Walk | None = None) -> Pool:
     """The pool for rows after the whole table."""
     walk = walk_forward(table) if walk is None else walk
     loss, rows = loss_of(table), np.arange(table.n_rows)
-    base, centre = loss.anchor(rows)
-    found = candidates(loss, table.regimes, rows, base, centre, walk.weights[-1])
-    return make_pool(table, base, centre, np.tensordot(posterior(table, walk), found, axes=1))
+    anchor = loss.anchor(rows)
+    found = candidates(loss, table.regimes, rows, anchor, walk.weights[-1])
+    if found is None:
+        found = np.zeros_like(walk.weights[-1])
+    return held(table, rows, anchor, np.tensordot(posterior(table, walk), found, axes=1))
 
 
 def fit_pool_before(table: Evidence, walk: Walk, fold: int) -> Pool | None:
@@ -185,10 +239,26 @@ def fit_pool_before(table: Evidence, walk: Walk, fold: int) -> Pool | None:
     number = int(np.searchsorted(walk.starts, start))
     if not np.isfinite(walk.losses[walk.block == number]).any():
         return None
-    base, centre = loss_of(table).anchor(np.flatnonzero(table.known_before(start)))
-    return make_pool(table, base, centre, np.tensordot(posterior(table, walk, start), walk.weights[number], axes=1))
+    known = np.flatnonzero(table.known_before(start))
+    weights = np.tensordot(posterior(table, walk, start), walk.weights[number], axes=1)
+    return held(table, known, loss_of(table).anchor(known), weights)
 
 
-def make_pool(table: Evidence, base: np.ndarray, centre: np.ndarray, weights: np.ndarray) -> Pool:
+def held(table: Evidence, rows: np.ndarray, anchor: Anchor, weights: np.ndarray) -> Pool:
+    """The pool of these weights; of none where they make the rows' loss larger than the base rate's.
+
+    Only the limit on shifts can do that: without it the loss is convex in the weights.
+    """
+    loss = loss_of(table)
+    design = by_regime(loss.design(rows, anchor), table.regimes[rows])
+    pooled, base = (loss.losses(design, rows, anchor, w.ravel()) for w in (weights, np.zeros_like(weights)))
+    within = table.weight[rows] @ pooled <= table.weight[rows] @ base
+    return make_pool(table, anchor, weights if within else np.zeros_like(weights))
+
+
+def make_pool(table: Evidence, anchor: Anchor, weights: np.ndarray) -> Pool:
     """The pool of the table's kind."""
-    return (LogOddsPool if table.outputs.ndim == 3 else LinearPool)(base, centre, weights)
+    if table.outputs.ndim == 3:
+        return LogOddsPool(anchor.base, anchor.centre, weights)
+    unit = SquaredLoss(table.outputs, table.target, table.weight, table.prior).unit
+    return LinearPool(anchor.base * unit, anchor.centre * unit, weights, limit=anchor.limit * unit)

@@ -11,12 +11,15 @@ _INTEGERS = ("rows", "fold", "begin", "end")
 
 
 def pool_arrays(pool: Pool, prefix: str = "pool") -> Arrays:
-    """The pool's three arrays, by name."""
-    return {
+    """The pool's arrays, by name."""
+    arrays = {
         f"{prefix}_base": np.asarray(pool.base, np.float64),
         f"{prefix}_centre": np.asarray(pool.centre, np.float64),
         f"{prefix}_weights": np.asarray(pool.weights, np.float64),
     }
+    if isinstance(pool, LinearPool) and np.isfinite(pool.limit):
+        arrays[f"{prefix}_limit"] = np.asarray(pool.limit, np.float64)
+    return arrays
 
 
 def read_pool(
@@ -33,16 +36,27 @@ def read_pool(
     centre = read_array(arrays, f"{prefix}_centre", (n_members, *extra), "f")
     weights = read_array(arrays, f"{prefix}_weights", (n_regimes, n_members), "f")
     if not n_classes:
-        return LinearPool(base, centre, weights, hard)
+        return LinearPool(base, centre, weights, hard, _read_limit(arrays, f"{prefix}_limit"))
     if (base <= 0).any() or abs(base.sum() - 1.0) > 1e-6:
         raise InvalidState("The stored base rate is not a distribution over the classes.")
     return LogOddsPool(base, centre, weights, hard)
 
 
+def _read_limit(arrays: Arrays, name: str) -> float:
+    """The stored limit of a linear pool; infinite in versions stored before 0.2, which have none."""
+    if name not in arrays:
+        return np.inf
+    limit = float(read_array(arrays, name, (), "f"))
+    if limit < 0.0:
+        raise InvalidState(f"The stored array {name!r} must not be negative; it is {limit}.")
+    return limit
+
+
 def evidence_arrays(table: Evidence) -> Arrays:
-    """The table's arrays, by name; predictions as float32."""
+    """The table's arrays, by name; probabilities as float32, values as they are."""
     arrays = {name: getattr(table, name) for name in (*_INTEGERS, "target", "weight", "prior")}
-    arrays |= {name: getattr(table, name).astype(np.float32) for name in ("outputs", "regimes")}
+    arrays["regimes"] = table.regimes.astype(np.float32)
+    arrays["outputs"] = table.outputs.astype(np.float32) if table.outputs.ndim == 3 else table.outputs
     return {f"oof_{name}": array for name, array in arrays.items()}
 
 
