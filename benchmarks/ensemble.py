@@ -286,7 +286,7 @@ def check_parity(pool: LogOddsPool, table: Evidence) -> None:
     def objective(w: np.ndarray) -> float:
         return float(loss.losses(design, rows, anchor, w).sum() + 0.5 * (w @ w))
 
-    found = loss.fit(design, rows, anchor, Penalty(np.zeros(8), np.ones(8)), np.zeros(8))
+    found = loss.fit(design, rows, anchor, Penalty(np.zeros(8), np.ones(8), np.full(8, 10.0)), np.zeros(8))
     assert objective(found) <= objective(fit_non_negative(objective, 8)) + 1e-4, "the fit misses its optimum"
     print("  parity: the pool and its fit agree with their references")
 

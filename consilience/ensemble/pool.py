@@ -5,6 +5,7 @@ bounded whatever the members predict. ``pool_fitting`` has the losses that the w
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class LogOddsPool(_ByRegime):
             regime.
         """
         moved = evidence(outputs, self.base) - self.centre[:, None, :]
-        pooled = limited(row_sums(self.weights, moved, self._regimes(regimes)), shift_limit(self.base))
+        pooled = limited(row_sums(self.weights, moved, self._regimes(regimes)), self._limit)
         return pooled + np.log(self.base)
 
     def combine(self, outputs: np.ndarray, regimes: np.ndarray | None = None) -> np.ndarray:
@@ -71,8 +72,12 @@ class LogOddsPool(_ByRegime):
         """
         moved = evidence(outputs, self.base) - self.centre[:, None, :]
         moved = moved * row_weights(self.weights, moved.shape[1], self._regimes(regimes))[:, :, None]
-        moved = moved * limit_factor(moved.sum(axis=0), shift_limit(self.base))[:, None]
+        moved = moved * limit_factor(moved.sum(axis=0), self._limit)[:, None]
         return moved[:, :, 1:] - moved[:, :, :1], np.log(self.base[1:] / self.base[0])
+
+    @cached_property
+    def _limit(self) -> float:
+        return shift_limit(self.base)
 
 
 @dataclass(frozen=True)
@@ -128,8 +133,7 @@ def shift_limit(base: np.ndarray) -> float:
 def limit_factor(shift: np.ndarray, limit: float) -> np.ndarray:
     """(n,) what to multiply rows of log-odds shifts (n, n_classes) by, so that no two classes are moved further apart
     than the limit: 1 where they are not."""
-    spread = shift.max(axis=-1) - shift.min(axis=-1)
-    return np.divide(limit, spread, out=np.ones_like(spread), where=spread > limit)
+    return _factor(shift.max(axis=-1) - shift.min(axis=-1), limit)
 
 
 def limited(shift: np.ndarray, limit: float) -> np.ndarray:
@@ -139,8 +143,12 @@ def limited(shift: np.ndarray, limit: float) -> np.ndarray:
     array([[-4.,  4.],
            [-1.,  1.]])
     """
-    within: np.ndarray = shift * limit_factor(shift, limit)[:, None]
-    return within
+    spread = shift.max(axis=-1) - shift.min(axis=-1)
+    return shift if spread.max(initial=0.0) <= limit else shift * _factor(spread, limit)[:, None]
+
+
+def _factor(spread: np.ndarray, limit: float) -> np.ndarray:
+    return np.divide(limit, spread, out=np.ones_like(spread), where=spread > limit)
 
 
 def hardened(regimes: np.ndarray) -> np.ndarray:

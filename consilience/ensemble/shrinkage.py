@@ -125,17 +125,20 @@ def candidates(
     """
     design, weight = loss.design(rows, anchor), loss.weight[rows]
     repeated = multiplicity(design, weight)
-    if len(rows) < 2 * (1.0 / repeated).sum() + 10:
+    n_distinct = float(np.round((1.0 / repeated).sum(), 6))  # whole where members differ or are exact copies
+    if len(rows) < 2 * n_distinct + 10:
         return None
     n_members, found = len(design), np.zeros_like(start)
     share = (1.0 / repeated) / (1.0 / repeated).sum()  # members that repeat each other share one vote
     information = loss.curvature(design, rows, anchor)
-    found[EQUAL] = equal = _equal_weights(loss, design, rows, anchor, share * trust(information), repeated)
-    unit = float(share @ information)
+    unit, limit = float(share @ information), WEIGHT_LIMIT / repeated
+    direction = share * trust(information)
+    found[EQUAL] = equal = direction * _equal_size(loss, design, rows, anchor, direction, repeated)
 
     def fit(goal: np.ndarray, ridge: float, begin: np.ndarray, signed: bool, wide: np.ndarray = design) -> np.ndarray:
-        strength = np.resize(repeated * (ridge * unit + PRIOR_PRECISION), len(goal))
-        return loss.fit(wide, rows, anchor, Penalty(goal, strength), begin, signed)
+        strength = repeated * (ridge * unit + PRIOR_PRECISION)
+        penalty = Penalty(goal, np.resize(strength, len(goal)), np.resize(limit, len(goal)))
+        return loss.fit(wide, rows, anchor, penalty, begin, signed)
 
     for position, ridge in enumerate(RIDGES, EQUAL + 1):
         begin = start[position, 0] if start[position].any() else found[position - 1, 0]
@@ -163,21 +166,22 @@ def trust(information: np.ndarray) -> np.ndarray:
     return share
 
 
-def _equal_weights(
+def _equal_size(
     loss: LogLoss | SquaredLoss,
     design: np.ndarray,
     rows: np.ndarray,
     anchor: Anchor,
     direction: np.ndarray,
     repeated: np.ndarray,
-) -> np.ndarray:
-    """The multiple (n_members,) of a direction (n_members,) that has the least loss."""
-    mean = np.tensordot(direction, design, axes=1)[None]
+) -> float:
+    """The multiple of a direction (n_members,) >= 0 that has the least loss, with no weight beyond the limit."""
     strength = PRIOR_PRECISION * float(repeated @ direction**2)
     if strength == 0.0:
-        return np.zeros(len(direction))
-    size = loss.fit(mean, rows, anchor, Penalty(np.zeros(1), np.full(1, strength)), np.zeros(1))[0]
-    return np.minimum(size * direction, WEIGHT_LIMIT)
+        return 0.0
+    mean = np.tensordot(direction, design, axes=1)[None]
+    limit = WEIGHT_LIMIT / float((repeated * direction).max())
+    penalty = Penalty(np.zeros(1), np.full(1, strength), np.full(1, limit))
+    return float(loss.fit(mean, rows, anchor, penalty, np.zeros(1))[0])
 
 
 def candidate_losses(

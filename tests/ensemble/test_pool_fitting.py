@@ -8,7 +8,7 @@ from tests.reference.pooling import fit_non_negative, pooled_logits
 
 
 def pulled(goal, strength):
-    return Penalty(goal, np.full(len(goal), strength))
+    return Penalty(goal, np.full(len(goal), strength), np.full(len(goal), 10.0))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
