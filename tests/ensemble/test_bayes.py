@@ -7,7 +7,7 @@ from consilience.ensemble.bayes import Scored, common_movement, half_on_the_firs
 from consilience.ensemble.selection import fit_specialists
 from consilience.ensemble.shrinkage import BASE_ONLY, fit_pool, posterior, scored_rows, walk_forward
 from consilience.ensemble.weight_search import searched_weights
-from tests.ensemble.tables import table
+from tests.support.tables import table
 
 
 def scored(n=500, n_assets=1, seed=0, common=0.0, horizon=1):

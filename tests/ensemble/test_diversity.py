@@ -9,7 +9,7 @@ from consilience.ensemble import StackingClassifier, StackingRegressor, VotingCl
 from consilience.ensemble.diversity import beyond_outcome, followed, leaders
 from consilience.evaluation import PurgedWalkForward
 from tests.contracts.predictor import market
-from tests.ensemble.tables import table
+from tests.support.tables import table
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 MEMBERS = [

@@ -25,7 +25,7 @@ from consilience.ensemble.weight_search import searched_weights
 from consilience.evaluation import PurgedWalkForward
 from tests.contracts.predictor import check_causal, market
 from tests.ensemble.breaking import Broken, FailsOnAllRows, FailsToFit, SlowToFit, SpoiltOutOfFold
-from tests.ensemble.tables import log_loss
+from tests.support.tables import log_loss
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 STRENGTHS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0]

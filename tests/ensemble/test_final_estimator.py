@@ -12,7 +12,7 @@ from consilience.evaluation import PurgedWalkForward
 from consilience.kernels import HMMClassifier, RegimeFeatures
 from tests.contracts.predictor import check_predictor, market
 from tests.ensemble.breaking import Broken
-from tests.ensemble.tables import log_loss, table
+from tests.support.tables import log_loss, table
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 MEMBERS = [("stiff", LogisticClassifier(C=0.01)), ("free", LogisticClassifier())]

@@ -9,7 +9,7 @@ from consilience.ensemble import FusionClassifier, FusionRegressor
 from consilience.evaluation import PurgedKFold, PurgedWalkForward, out_of_fold
 from tests.contracts.predictor import check_causal, check_predictor, market
 from tests.ensemble.encoders import TurningEncoder, motif_market
-from tests.ensemble.tables import log_loss
+from tests.support.tables import log_loss
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 FUSIONS = ("concatenate", "gated", "attention")

@@ -5,7 +5,7 @@ import pytest
 
 from consilience.base import InvalidInput, InvalidState
 from consilience.ensemble import OnlineWeights
-from tests.ensemble.tables import log_loss, table
+from tests.support.tables import log_loss, table
 
 
 def changing(n=1500, seed=0):

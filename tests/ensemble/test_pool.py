@@ -3,8 +3,8 @@ import pytest
 
 from consilience.ensemble.pool import LinearPool, LogOddsPool
 from consilience.ensemble.pool_fitting import LogLoss
-from tests.ensemble.tables import log_loss, table
 from tests.reference.pooling import pooled
+from tests.support.tables import log_loss, table
 
 
 def random_pool(seed, n_members=4, n_classes=3):

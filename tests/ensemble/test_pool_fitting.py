@@ -3,8 +3,8 @@ import pytest
 from scipy.optimize import minimize
 
 from consilience.ensemble.pool_fitting import LogLoss, Penalty, SquaredLoss
-from tests.ensemble.tables import table
 from tests.reference.pooling import fit_non_negative, pooled_logits
+from tests.support.tables import table
 
 
 def pulled(goal, strength):

@@ -13,7 +13,7 @@ from consilience.ensemble.shrinkage import N_GLOBAL, fit_pool, posterior, walk_f
 from consilience.evaluation import PurgedWalkForward
 from consilience.kernels import GaussianHMM, RegimeFeatures
 from tests.contracts.predictor import check_causal, check_predictor, market
-from tests.ensemble.tables import log_loss, softmax, table
+from tests.support.tables import log_loss, softmax, table
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 

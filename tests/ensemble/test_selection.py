@@ -10,9 +10,9 @@ from consilience.ensemble.selection import fit_specialists, said_by_specialists
 from consilience.evaluation import PurgedWalkForward
 from consilience.kernels import RegimeFeatures
 from tests.contracts.predictor import check_causal, check_predictor
-from tests.ensemble.tables import log_loss, table
 from tests.ensemble.test_regimes import specialists
 from tests.ensemble.test_specialists import switching
+from tests.support.tables import log_loss, table
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 
 from consilience.ensemble.shrinkage import blocks, fit_pool, fit_pool_before, walk_forward
-from tests.ensemble.tables import log_loss, table
+from tests.support.tables import log_loss, table
 
 
 def test_where_there_is_nothing_to_find_the_pool_says_the_base_rate():

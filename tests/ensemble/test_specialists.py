@@ -11,7 +11,7 @@ from consilience.ensemble.regimes import filtered
 from consilience.evaluation import PurgedWalkForward
 from consilience.kernels import RegimeFeatures
 from tests.contracts.predictor import check_causal, check_predictor
-from tests.ensemble.tables import log_loss
+from tests.support.tables import log_loss
 
 FOLDS = PurgedWalkForward(n_splits=4, label_horizon=1)
 

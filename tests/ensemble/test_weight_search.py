@@ -5,7 +5,7 @@ import pytest
 
 from consilience.ensemble.combine import soft_vote
 from consilience.ensemble.weight_search import SEARCHES, best_weights, searched_weights, strength_of
-from tests.ensemble.tables import log_loss, table
+from tests.support.tables import log_loss, table
 
 
 def with_useless(n_useless=2, **options):

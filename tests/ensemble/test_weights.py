@@ -16,8 +16,8 @@ from consilience.ensemble.weights import (
     simplex_weights_of_values,
     squared_loss_of,
 )
-from tests.ensemble.tables import table
 from tests.reference.pooling import fit_non_negative
+from tests.support.tables import table
 
 seeds = st.integers(0, 1000)
 
