@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from consilience.evaluation.gates import insane
+
 if TYPE_CHECKING:
     from consilience.evaluation.leaderboard import LeaderboardRow
     from consilience.training.result import Result
@@ -17,6 +19,8 @@ _MARKS = {"pass": "[green]pass[/]", "fail": "[red]fail[/]", "inconclusive": "[ye
 def print_result(result: "Result", out: Console) -> None:
     """Everything a user wants to see at the end of `consilience train`."""
     out.print()
+    if insane(result.verdicts):
+        out.print(headline(result), style="bold red", soft_wrap=True)
     out.print(leaderboard_table(result.leaderboard))
     for verdict in result.verdicts:
         out.print(f"{_MARKS[verdict.status]}  {verdict.gate}: {verdict.reason}", soft_wrap=True)
@@ -53,6 +57,9 @@ def leaderboard_table(rows: Sequence["LeaderboardRow"]) -> Table:
 
 def headline(result: "Result") -> str:
     """The verdict in plain language."""
+    broken = insane(result.verdicts)
+    if broken is not None:
+        return f"Not promoted: {broken.reason}"
     if result.promoted:
         return f"Promoted to candidate: {result.summary}"
     better = next((verdict for verdict in result.verdicts if verdict.gate.startswith("better than")), None)

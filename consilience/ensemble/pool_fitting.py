@@ -145,7 +145,7 @@ class SquaredLoss:
         """Mean of the target, and of each member's values, in the loss's own unit."""
         weight = self.weight[rows]
         weight = weight / max(weight.sum(), 1e-300)
-        base, centre = np.asarray(self.target[rows] @ weight), self.values[:, rows] @ weight
+        base, centre = np.asarray(_mean(self.target[rows], weight)), _mean(self.values[:, rows], weight)
         away = self.target[rows] - base
         limit = REACH * float(np.abs(away[weight > 0.0]).max(initial=0.0))
         return Anchor(base, centre, float(np.sqrt(away**2 @ weight)), limit)
@@ -189,6 +189,13 @@ class SquaredLoss:
             return float(0.5 * w @ hessian @ w - linear @ w), hessian @ w - linear, hessian
 
         return newton(expand, penalty, start, signed)
+
+
+def _mean(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Weighted mean over the last axis; exact where all values are equal, so that a constant has no variance at all."""
+    first = values[..., :1]
+    mean: np.ndarray = first[..., 0] + (values - first) @ share
+    return mean
 
 
 Expansion = tuple[float, np.ndarray, np.ndarray]  # loss, gradient (n,), Hessian (n, n)

@@ -35,6 +35,7 @@ def gather_evidence(
     horizon = row.strategy.horizon
     paired = {other.name: _against(row, other, horizon) for other in board if other.name != name}
     facts: dict[str, Any] = {"metrics": row.metrics, "intervals": row.intervals, "paired": paired}
+    facts["alternatives"] = tuple(other.name for other in board if not other.baseline and other.name != name)
     if ledger is not None and ledger.trials(data_id):
         deflated = deflated_sharpe_ratio(row.strategy.returns, ledger, data_id, horizon=horizon)
         facts |= {"deflated_sharpe": deflated.probability, "n_trials": deflated.n_trials}

@@ -1,16 +1,20 @@
 """Gates: small policies that turn evidence into a verdict with a sentence of reason.
 
 A gate is a dataclass with one method, ``judge(evidence) -> Verdict``; ``gates_from_spec`` builds them from what YAML
-holds. Evidence that is missing makes a verdict inconclusive, never a pass.
+holds. Evidence that is missing or not finite makes a verdict inconclusive, never a pass.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from consilience.base import InvalidInput, nearest
+from consilience.evaluation.bootstrap import Interval
 from consilience.evaluation.metrics import LOWER_IS_BETTER
 from consilience.evaluation.verdicts import FAIL, INCONCLUSIVE, PASS, Evidence, Verdict
+
+SANITY = "sanity"
 
 
 class Gate(Protocol):
@@ -19,6 +23,37 @@ class Gate(Protocol):
     def judge(self, evidence: Evidence) -> Verdict:
         """The verdict on that evidence."""
         ...
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """The loss must not be far above that of any alternative: a combination that is worse than its members is broken.
+
+    It fails where the out-of-fold loss is not finite, or where it exceeds an alternative's by more than ``tolerance``
+    (nats of log loss) and a paired test says at the level ``alpha`` that this is no chance. ``train`` applies it in
+    every configuration.
+    """
+
+    tolerance: float = 0.02
+    alpha: float = 0.05
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        tests = {name: evidence.paired[name] for name in evidence.alternatives if name in evidence.paired}
+        loss = evidence.metrics.get("log_loss")
+        if loss is None or not tests:
+            return _unknown(SANITY, "the log loss, and paired tests against the alternatives")
+        if not math.isfinite(loss):
+            reason = f"the log loss of the {evidence.name} is {loss}: its combination is broken; do not use it."
+            return Verdict(SANITY, FAIL, reason)
+        best = max(tests, key=lambda name: tests[name].difference)
+        test, other = tests[best], loss - tests[best].difference
+        numbers = {"loss": loss, "best": other, "p_better": test.p_better, "tolerance": self.tolerance}
+        numbers |= {name: one.difference for name, one in tests.items() if not math.isfinite(one.difference)}
+        if test.difference > self.tolerance and test.p_better >= 1.0 - self.alpha:
+            shown = f"the log loss of the {evidence.name}, {loss:.4g}, is far above the {other:.4g} of {best}"
+            return _verdict(SANITY, FAIL, f"{shown}: its combination is broken; do not use it.", numbers)
+        reason = f"its log loss is {loss:.4f}, the best alternative's {other:.4f} ({best})."
+        return _verdict(SANITY, PASS, reason, numbers)
 
 
 @dataclass(frozen=True)
@@ -38,10 +73,10 @@ class MinimumMetric:
         shown = f"{self.metric} is {interval.estimate:.4g} ({interval.lower:.4g} to {interval.upper:.4g})"
         numbers = {"estimate": interval.estimate, "lower": interval.lower, "upper": interval.upper, "bound": self.bound}
         if beyond(safe):
-            return Verdict(gate, PASS, f"{shown}: beyond {self.bound:g} with its whole interval.", numbers)
+            return _verdict(gate, PASS, f"{shown}: beyond {self.bound:g} with its whole interval.", numbers)
         if beyond(hopeful):
-            return Verdict(gate, INCONCLUSIVE, f"{shown}: the interval contains {self.bound:g}.", numbers)
-        return Verdict(gate, FAIL, f"{shown}: worse than {self.bound:g} with its whole interval.", numbers)
+            return _verdict(gate, INCONCLUSIVE, f"{shown}: the interval contains {self.bound:g}.", numbers)
+        return _verdict(gate, FAIL, f"{shown}: worse than {self.bound:g} with its whole interval.", numbers)
 
 
 @dataclass(frozen=True)
@@ -59,10 +94,10 @@ class BetterThanBaseline:
         difference = f"{test.difference:+.4g} ({test.test}, p = {test.p_better:.3g})"
         shown = f"its loss differs from that of {self.baseline} by {difference}"
         if test.p_better <= self.alpha:
-            return Verdict(gate, PASS, f"{shown}: demonstrably better.", numbers)
+            return _verdict(gate, PASS, f"{shown}: demonstrably better.", numbers)
         if test.p_better >= 1.0 - self.alpha:
-            return Verdict(gate, FAIL, f"{shown}: demonstrably worse.", numbers)
-        return Verdict(gate, INCONCLUSIVE, f"{shown}: no demonstrable edge.", numbers)
+            return _verdict(gate, FAIL, f"{shown}: demonstrably worse.", numbers)
+        return _verdict(gate, INCONCLUSIVE, f"{shown}: no demonstrable edge.", numbers)
 
 
 @dataclass(frozen=True)
@@ -79,7 +114,8 @@ class OverfittingGap:
         inside, outside = evidence.train_metrics[self.metric], evidence.metrics[self.metric]
         gap = outside - inside if self.metric in LOWER_IS_BETTER else inside - outside
         shown = f"{self.metric} is {inside:.4g} on the training rows and {outside:.4g} out of fold"
-        return _limit(gate, gap, self.largest, f"{shown}, a gap of {gap:.3g} (at most {self.largest:g}).")
+        reason = f"{shown}, a gap of {gap:.3g} (at most {self.largest:g})."
+        return _limit(gate, gap, self.largest, reason, inside=inside, outside=outside)
 
 
 @dataclass(frozen=True)
@@ -97,7 +133,7 @@ class DeflatedSharpeGate:
             f"the probability that the Sharpe ratio is not luck{trials} is {value:.3f} (at least {self.minimum:g})."
         )
         status = PASS if value >= self.minimum else (FAIL if value <= 1.0 - self.minimum else INCONCLUSIVE)
-        return Verdict(gate, status, reason, {"probability": value, "minimum": self.minimum})
+        return _verdict(gate, status, reason, {"probability": value, "minimum": self.minimum})
 
 
 @dataclass(frozen=True)
@@ -121,7 +157,7 @@ class BacktestOverfittingGate:
             f"splits (at most {self.largest:.0%}), and lost in {loss:.0%} (at most {self.largest_loss:.0%} is enough)."
         )
         status = PASS if value <= self.largest or loss <= self.largest_loss else FAIL
-        return Verdict(gate, status, reason, {"value": value, "largest": self.largest, "loss": loss})
+        return _verdict(gate, status, reason, {"value": value, "largest": self.largest, "loss": loss})
 
 
 @dataclass(frozen=True)
@@ -160,12 +196,12 @@ class GroupFloor:
         hopeful = interval.lower if self.lower_is_better else interval.upper
         bounds = f"{interval.estimate:.4g} ({interval.lower:.4g} to {interval.upper:.4g})"
         shown = f"the worst {self.grouping} is {worst} at {bounds}"
-        numbers = {"worst": interval.estimate, "bound": self.bound}
+        numbers = {"worst": interval.estimate, "bound": self.bound, **_unusable(groups)}
         if sign * interval.estimate >= sign * self.bound:
-            return Verdict(gate, PASS, f"{shown}, not below the floor of {self.bound:g}.", numbers)
+            return _verdict(gate, PASS, f"{shown}, not below the floor of {self.bound:g}.", numbers)
         if sign * hopeful < sign * self.bound:
-            return Verdict(gate, FAIL, f"{shown}, demonstrably below the floor of {self.bound:g}.", numbers)
-        return Verdict(gate, INCONCLUSIVE, f"{shown}; the floor of {self.bound:g} lies in its interval.", numbers)
+            return _verdict(gate, FAIL, f"{shown}, demonstrably below the floor of {self.bound:g}.", numbers)
+        return _verdict(gate, INCONCLUSIVE, f"{shown}; the floor of {self.bound:g} lies in its interval.", numbers)
 
 
 @dataclass(frozen=True)
@@ -184,7 +220,8 @@ class StressFloor:
         worst = min(known, key=lambda name: sign * known[name])
         reason = f"worst under {worst}: {known[worst]:.4g} (the floor is {self.bound:g})."
         status = PASS if sign * known[worst] >= sign * self.bound else FAIL
-        return Verdict(gate, status, reason, {"worst": known[worst], "bound": self.bound})
+        unusable = {name: value for name, value in known.items() if not math.isfinite(value)}
+        return _verdict(gate, status, reason, {"worst": known[worst], "bound": self.bound, **unusable})
 
 
 @dataclass(frozen=True)
@@ -214,13 +251,14 @@ class Calibration:
         if value is None:
             return _unknown("calibration", "a calibration error")
         noise = evidence.metrics.get("calibration_noise", 0.0)
-        own = max(value**2 - noise**2, 0.0) ** 0.5
+        own = math.sqrt(max((value - noise) * (value + noise), 0.0))
         chance = f" ({value:.3f} less {noise:.3f} by chance)" if noise else ""
         reason = f"probabilities are off by {own:.3f} on average{chance}; at most {self.largest:g}."
-        return _limit("calibration", own, self.largest, reason)
+        return _limit("calibration", own, self.largest, reason, error=value, noise=noise)
 
 
 GATES: dict[str, type] = {
+    "sanity": Sanity,
     "minimum_metric": MinimumMetric,
     "better_than_baseline": BetterThanBaseline,
     "overfitting_gap": OverfittingGap,
@@ -260,7 +298,28 @@ def judge(gates: Iterable[Gate], evidence: Evidence) -> list[Verdict]:
     >>> judge([LatencyBudget(5)], Evidence(latency_ms=2.0))[0].reason
     'one prediction takes 2 ms (at most 5).'
     """
-    return [gate.judge(evidence) for gate in gates]
+    return [gate.judge(evidence).checked() for gate in gates]
+
+
+def with_sanity(gates: Iterable[Gate]) -> list[Gate]:
+    """The gates with the sanity gate first, which no configuration leaves out.
+
+    >>> with_sanity([Calibration()])
+    [Sanity(tolerance=0.02, alpha=0.05), Calibration(largest=0.05)]
+    """
+    every = list(gates)
+    return every if any(isinstance(gate, Sanity) for gate in every) else [Sanity(), *every]
+
+
+def insane(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """The sanity gate's verdict if it failed: what is then to be said before anything else."""
+    return next((verdict for verdict in verdicts if verdict.gate == SANITY and verdict.status == FAIL), None)
+
+
+def promotes(verdicts: Iterable[Verdict]) -> bool:
+    """Whether every gate passed, one besides the sanity gate at least."""
+    every = list(verdicts)
+    return any(verdict.gate != SANITY for verdict in every) and all(verdict.passed for verdict in every)
 
 
 def summary(name: str, verdicts: Iterable[Verdict]) -> str:
@@ -271,7 +330,7 @@ def summary(name: str, verdicts: Iterable[Verdict]) -> str:
     """
     every = list(verdicts)
     stopped = [verdict for verdict in every if not verdict.passed]
-    if not every:
+    if not any(verdict.gate != SANITY for verdict in every) and not stopped:
         return f"{name}: not promoted: no gate was asked."
     if not stopped:
         return f"{name}: every gate passed ({len(every)} of {len(every)})."
@@ -282,6 +341,20 @@ def _unknown(gate: str, what: str) -> Verdict:
     return Verdict(gate, INCONCLUSIVE, f"not measured: it needs {what}.")
 
 
-def _limit(gate: str, value: float, largest: float, reason: str) -> Verdict:
+def _limit(gate: str, value: float, largest: float, reason: str, **evidence: float) -> Verdict:
     status = PASS if value <= largest else FAIL
-    return Verdict(gate, status, reason, {"value": value, "largest": largest})
+    return _verdict(gate, status, reason, {"value": value, "largest": largest, **evidence})
+
+
+def _verdict(gate: str, status: str, reason: str, numbers: dict[str, float]) -> Verdict:
+    return Verdict(gate, status, reason, numbers).checked()
+
+
+def _unusable(groups: Mapping[str, Interval]) -> dict[str, float]:
+    """The bounds that are not finite, by group."""
+    bounds = {
+        f"{part} of {name}": getattr(interval, part)
+        for name, interval in groups.items()
+        for part in ("estimate", "lower", "upper")
+    }
+    return {name: value for name, value in bounds.items() if not math.isfinite(value)}

@@ -1,5 +1,6 @@
 """What gates judge and what they answer: evidence and verdicts, as plain records."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,6 +25,15 @@ class Verdict:
         """Whether the gate lets the version through; inconclusive does not."""
         return self.status == PASS
 
+    def checked(self) -> "Verdict":
+        """This verdict, or an inconclusive one where a number that it rests on is not finite."""
+        unusable = sorted(name for name, value in self.numbers.items() if not math.isfinite(value))
+        if not unusable:
+            return self
+        came = ", ".join(f"{name} is {self.numbers[name]}" for name in unusable)
+        finite = {name: value for name, value in self.numbers.items() if name not in unusable}
+        return Verdict(self.gate, INCONCLUSIVE, f"not decided, because its evidence is not finite: {came}.", finite)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the record that goes with a version."""
         return asdict(self) | {"name": self.gate, "passed": self.passed}
@@ -45,6 +55,7 @@ class Evidence:
     groups : grouping's name ("asset", "regime", …) to group's name to the interval of one metric.
     stress : scenario's name to metrics under it.
     latency_ms : one prediction, measured.
+    alternatives : names of the leaderboard's other entries that could be used instead (members and the equal vote).
     """
 
     name: str = ""
@@ -61,3 +72,4 @@ class Evidence:
     groups: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     stress: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     latency_ms: float | None = None
+    alternatives: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from consilience.base import newest_proba, predict_rows, take, time_axis
 from consilience.evaluation import OutOfFold
 from consilience.evaluation.bootstrap import Interval
 from consilience.evaluation.evidence import gather_evidence
-from consilience.evaluation.gates import OverfittingGap, Verdict, gates_from_spec, judge, summary
+from consilience.evaluation.gates import OverfittingGap, Verdict, gates_from_spec, judge, promotes, summary, with_sanity
 from consilience.evaluation.holdout import Delivered, deliver
 from consilience.evaluation.leaderboard import LeaderboardRow, leaderboard
 from consilience.evaluation.ledger import Ledger
@@ -53,7 +53,7 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
     regimes = regime_proba(stack, X)
     states = None if regimes is None else regimes.argmax(axis=1)
     robustness = assess_robustness(board, STACK, X, y, regime=states, random_state=config.seed)
-    gates = gates_from_spec(config.gates)
+    gates = with_sanity(gates_from_spec(config.gates))
     asks_for_gap = any(isinstance(gate, OverfittingGap) for gate in gates)  # predicting all training rows takes long
     evidence = gather_evidence(
         board,
@@ -75,7 +75,7 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
     folds = claimed_by_fold(problem, stack, config)
     return Judgement(
         verdicts=verdicts,
-        promoted=bool(verdicts) and all(verdict.passed for verdict in verdicts),
+        promoted=promotes(verdicts),
         summary=summary(STACK, verdicts),
         holdout=deliver(
             claims,
