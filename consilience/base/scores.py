@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn import metrics
 
+from consilience.base.magnitude import magnitude
+
 
 def classification_scores(y: np.ndarray, proba: np.ndarray, classes: np.ndarray) -> dict[str, float]:
     """Log loss (nats), Brier, accuracy, balanced accuracy, F1, Matthews correlation and AUC.
@@ -42,8 +44,10 @@ def classification_scores(y: np.ndarray, proba: np.ndarray, classes: np.ndarray)
 
 def regression_scores(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """RMSE and MAE (units of y) and R² (1 is perfect, 0 is the mean of y)."""
+    unit = max(magnitude(y), magnitude(predicted))
+    y, predicted = y / unit, predicted / unit
     return {
-        "rmse": float(metrics.root_mean_squared_error(y, predicted)),
-        "mae": float(metrics.mean_absolute_error(y, predicted)),
+        "rmse": float(metrics.root_mean_squared_error(y, predicted)) * unit,
+        "mae": float(metrics.mean_absolute_error(y, predicted)) * unit,
         "r2": float(metrics.r2_score(y, predicted)),
     }

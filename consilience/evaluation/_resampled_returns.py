@@ -10,12 +10,13 @@ N_SUMS = 12
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def resampled_sums(
-    returns: np.ndarray, samples: np.ndarray, centre: np.ndarray, risk_free: float, out: np.ndarray
+    returns: np.ndarray, samples: np.ndarray, centre: np.ndarray, risk_free: float, unit: float, out: np.ndarray
 ) -> None:
     """Accumulate into out (b, 12, k), zeros at first, the returns (n, k) drawn at samples (b, n); all C-ordered.
 
-    Squares are taken about ``centre`` (k,), so that a variance keeps its digits where the mean is large. The inner loop
-    runs over columns, which are neighbours in memory, so that it becomes vector code.
+    Returns, centre and risk_free are in multiples of ``unit``, so that their squares neither overflow nor vanish.
+    Squares are taken about ``centre`` (k,), so that a variance keeps its digits where the mean is large. The inner
+    loop runs over columns, which are neighbours in memory, so that it becomes vector code.
     """
     n_samples, n = samples.shape
     k = returns.shape[1]
@@ -30,7 +31,7 @@ def resampled_sums(
                 r = row[j]
                 distance = r - centre[j]
                 below = min(r - risk_free, 0.0)
-                wealth = state[WEALTH, j] * (1.0 + r)
+                wealth = min(state[WEALTH, j] * max(1.0 + r * unit, 0.0), 1e300)  # what is lost stays lost
                 peak = max(state[PEAK, j], wealth)
                 under = 0.0 if wealth >= peak else state[UNDER, j] + 1.0
                 state[SUM, j] += distance

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from consilience.base import InvalidInput, invalid
+from consilience.base.magnitude import magnitude
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def optimal_block_length(series: np.ndarray) -> float:
 
 def _block_length(series: np.ndarray) -> float:
     n = len(series)
+    series = series / magnitude(series)
     centred = series - series.mean()
     if n < 10 or not np.any(np.abs(centred) > 1e-14 * np.abs(series).max()):
         return 1.0

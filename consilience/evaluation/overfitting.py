@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from consilience.base import InvalidInput, invalid
+from consilience.base.magnitude import magnitude
 from consilience.evaluation.trading import ratio
 
 
@@ -61,7 +62,10 @@ def probability_of_backtest_overfitting(
         raise invalid("n_blocks", "probability_of_backtest_overfitting", required, n_blocks)
     if measure not in ("sharpe", "mean"):
         raise invalid("measure", "probability_of_backtest_overfitting", "'sharpe' or 'mean'", measure)
-    inside, outside = _performances(values, n_blocks, measure)
+    unit = magnitude(values)
+    inside, outside = _performances(values / unit, n_blocks, measure)
+    if measure == "mean":
+        inside, outside = inside * unit, outside * unit
     split = np.arange(len(inside))
     chosen = inside.argmax(axis=1)
     chosen_in, chosen_out = inside[split, chosen], outside[split, chosen]
@@ -82,9 +86,10 @@ def _slope(x: np.ndarray, y: np.ndarray) -> float:
     """Least-squares slope; 0 where x does not vary or a ratio is infinite."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return 0.0
-    centred = x - x.mean()
+    unit = magnitude(np.concatenate([x, y]))
+    centred = x / unit - (x / unit).mean()
     below = float(centred @ centred)
-    return float(centred @ y) / below if below > 0.0 else 0.0
+    return float(centred @ (y / unit)) / below if below > 0.0 else 0.0
 
 
 def _performances(values: np.ndarray, n_blocks: int, measure: str) -> tuple[np.ndarray, np.ndarray]:

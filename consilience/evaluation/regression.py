@@ -18,7 +18,8 @@ def regression_metrics(y: Any, predicted: Any, times: np.ndarray | None = None) 
     y, predicted : (n,) numbers.
     times : (n,) for a panel: the rank IC is then the mean over days of the cross-sectional Spearman correlation.
 
-    Units: RMSE and MAE those of y; MAPE a share of |y|, left out where y contains a zero; ``rank_ic`` in [-1, 1]
+    Units: RMSE and MAE those of y; MAPE a share of |y|, left out where y contains a zero, infinite where it overflows;
+    ``rank_ic`` in [-1, 1]
     (Spearman 1904, ties at their mean rank; 0 where a side is constant); ``ic_ratio`` is the mean over the standard
     deviation (ddof = 1) of the daily rank ICs (Grinold & Kahn 2000), per period, for panels with at least two days.
 
@@ -34,7 +35,8 @@ def regression_metrics(y: Any, predicted: Any, times: np.ndarray | None = None) 
         raise InvalidInput("y and predicted must be finite.")
     scores = regression_scores(target, forecast)
     if (target != 0).all():
-        scores["mape"] = float(np.mean(np.abs((target - forecast) / target)))
+        with np.errstate(over="ignore"):
+            scores["mape"] = float(np.mean(np.abs((target - forecast) / target)))
     if times is None:
         scores["rank_ic"] = rank_correlation(target, forecast)
         return scores

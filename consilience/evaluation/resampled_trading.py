@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from consilience.base import InvalidInput
+from consilience.base.magnitude import magnitude
 from consilience.evaluation.trading import annual_return, ratio
 
 _CHUNK = 32  # samples per task: large enough to hide the call, small enough to share the work
@@ -45,22 +46,26 @@ def resampled_trading(
         raise InvalidInput(f"samples must be (b, {n}) positions of the returns; got {places.shape}.")
     from consilience.evaluation import _resampled_returns as kernel  # Numba takes a second to import
 
+    unit = magnitude(matrix)
+    matrix = matrix / unit
     centre = np.median(matrix, axis=0)
     sums = np.zeros((len(places), kernel.N_SUMS, k))
 
     def run(first: int) -> None:
         block = slice(first, first + _CHUNK)
-        kernel.resampled_sums(matrix, places[block], centre, risk_free, sums[block])
+        kernel.resampled_sums(matrix, places[block], centre, risk_free / unit, unit, sums[block])
 
     with ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as threads:
         list(threads.map(run, range(0, len(places), _CHUNK)))
-    measures = _measures(sums, n, centre, periods_per_year, risk_free)
+    measures = _measures(sums, n, centre, periods_per_year, risk_free / unit)
+    measures["annual_volatility"] = measures["annual_volatility"] * unit
     return {name: value[:, 0] if values.ndim == 1 else value for name, value in measures.items()}
 
 
 def _measures(
     sums: np.ndarray, n: int, centre: np.ndarray, periods_per_year: float, risk_free: float
 ) -> dict[str, np.ndarray]:
+    """The measures from sums, centre and risk_free in one unit; ``annual_volatility`` is in that unit too."""
     from consilience.evaluation import _resampled_returns as kernel
 
     total, squares = sums[:, kernel.SUM], sums[:, kernel.SQUARES]

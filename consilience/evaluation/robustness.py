@@ -37,6 +37,7 @@ def assess_robustness(
     y: Any,
     *,
     regime: np.ndarray | None = None,
+    classes: Any = None,
     n_samples: int = 300,
     random_state: int = 0,
 ) -> Robustness:
@@ -47,6 +48,7 @@ def assess_robustness(
     board : rows of ``leaderboard(..., X=X)``; name : the row to assess.
     X : (n, d) features of all rows, indexed by time or (asset, time); y : (n,) labels.
     regime : (n,) most probable filtered regime of each row; -1 or NaN where unknown is a group of its own.
+    classes : the labels in the order of the probabilities' columns; by default the sorted labels of y.
 
     Drift compares the first half of the measured time with the second; groups are asset, side, weekday, year, regime.
     """
@@ -59,7 +61,7 @@ def assess_robustness(
     groups = group_scores(
         labels[rows],
         row.proba,
-        np.unique(labels),
+        np.unique(labels) if classes is None else np.asarray(classes),
         axis.times[rows],
         groupings,
         block_length=max(float(row.strategy.horizon), optimal_block_length(row.strategy.returns)),

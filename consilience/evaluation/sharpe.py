@@ -6,10 +6,12 @@ import numpy as np
 from scipy import stats
 
 from consilience.base import InvalidInput, invalid
+from consilience.base.magnitude import magnitude
 from consilience.evaluation.ledger import Ledger
 from consilience.evaluation.trading import ratio, std
 
 EULER = 0.5772156649015329
+ROUNDING = 1e-13  # what varies less than this, relative to its size, is constant
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0, *, h
     """Probability that the true Sharpe ratio (per period) exceeds ``benchmark`` (per period).
 
     Bailey & López de Prado (2012), *The Sharpe Ratio Efficient Frontier*, with the sample's skewness and kurtosis.
-    Returns over ``horizon`` steps that overlap count as n / horizon observations.
+    Returns over ``horizon`` steps that overlap count as n / horizon observations. NaN where the returns do not vary but
+    are not zero: their Sharpe ratio is infinite, and its distribution unknown.
 
     >>> r = np.random.default_rng(0).normal(0.001, 0.01, 1000)
     >>> 0.9 < probabilistic_sharpe_ratio(r) < 1.0
@@ -69,6 +72,7 @@ def deflated_sharpe_ratio(returns: np.ndarray, ledger: Ledger, data_id: str, *, 
         )
     sharpe, skew, kurtosis, n = _moments(returns, horizon)
     seen = np.array([trial.sharpe for trial in trials if trial.sharpe is not None], np.float64)
+    seen = seen[np.isfinite(seen)]  # returns that do not vary have an infinite one
     # With fewer than two recorded Sharpe ratios their spread is unknown; under no skill it is the estimation error.
     variance = float(seen.var(ddof=1)) if len(seen) > 1 else 1.0 / (n - 1)
     threshold = expected_maximum(len(trials), variance)
@@ -90,17 +94,18 @@ def _moments(returns: np.ndarray, horizon: int) -> tuple[float, float, float, in
         raise InvalidInput(f"A Sharpe ratio's distribution needs at least four returns (n,); got {values.shape}.")
     if not np.isfinite(values).all():
         raise InvalidInput("Returns must be finite.")
+    values = values / magnitude(values)
     deviation = float(std(values))
     sharpe = float(ratio(values.mean(), deviation))
     independent = max(2, len(values) // horizon)
-    if deviation == 0.0:
+    if deviation <= ROUNDING * np.abs(values).max():  # of a series that is constant but for rounding
         return sharpe, 0.0, 3.0, independent
     return sharpe, float(stats.skew(values)), float(stats.kurtosis(values, fisher=False)), independent
 
 
 def _psr(sharpe: float, benchmark: float, n: int, skew: float, kurtosis: float) -> float:
     if not np.isfinite(sharpe):
-        return float(sharpe > 0)
+        return float("nan")
     spread = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     if spread <= 0.0:
         raise InvalidInput(

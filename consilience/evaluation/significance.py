@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from consilience.base import InvalidInput
+from consilience.base.magnitude import magnitude
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def diebold_mariano(
         return PairedTest(
             "Diebold-Mariano", mean, float(np.copysign(np.inf, mean)) if mean else 0.0, float(mean == 0), certain
         )
-    variance = newey_west(difference, lags)
+    scale = magnitude(difference)
+    variance = newey_west(difference / scale, lags)
     correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
-    statistic = mean / np.sqrt(variance / n) * np.sqrt(max(correction, 1.0 / n))
+    statistic = (mean / scale) / np.sqrt(variance / n) * np.sqrt(max(correction, 1.0 / n))
     student = stats.t(n - 1)
     return PairedTest(
         "Diebold-Mariano", mean, float(statistic), float(2 * student.sf(abs(statistic))), float(student.cdf(statistic))
@@ -68,7 +70,8 @@ def diebold_mariano(
 
 
 def newey_west(series: np.ndarray, lags: int) -> float:
-    """Long-run variance of a series (n,) with Bartlett weights; positive by construction."""
+    """Long-run variance of a series (n,) with Bartlett weights; positive by construction, in squared units of the
+    series, which must be below 1e150 in size."""
     centred = series - series.mean()
     n = len(series)
     total = centred @ centred / n

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from consilience.base import InvalidInput
+from consilience.base.magnitude import magnitude
 from consilience.evaluation.bootstrap import optimal_block_length, stationary_bootstrap
 
 
@@ -59,13 +60,14 @@ def superior_predictive_ability(
     gain = base[:, None] - others
     if not np.isfinite(gain).all():
         raise InvalidInput("Losses must be finite.")
-    n = len(gain)
+    unit = magnitude(gain)
+    n, gain = len(gain), gain / unit
     length = optimal_block_length(gain) if block_length is None else block_length
     mean, deviation = gain.mean(axis=0), np.sqrt(_long_run_variance(gain, 1.0 / length))
     varies = deviation > 0
     if not varies.any():
         certain = float(not (mean > 0).any())
-        return Superiority(certain, certain, certain, int(mean.argmax()), mean)
+        return Superiority(certain, certain, certain, int(mean.argmax()), mean * unit)
     scale = np.sqrt(n) / np.where(varies, deviation if studentize else 1.0, np.inf)
     observed = max(0.0, float((scale * mean).max()))
     poor = -deviation * np.sqrt(2.0 * np.log(np.log(n)) / n)
@@ -76,7 +78,7 @@ def superior_predictive_ability(
         name: float(np.mean((scale * (resampled - centre)).max(axis=1).clip(0.0) > observed))
         for name, centre in centres.items()
     }
-    return Superiority(**p_values, best=int((scale * mean).argmax()), advantage=mean)
+    return Superiority(**p_values, best=int((scale * mean).argmax()), advantage=mean * unit)
 
 
 def _long_run_variance(gain: np.ndarray, restart: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from consilience.base import InvalidInput, TimeAxis, invalid
+from consilience.base.magnitude import magnitude
 
 YEAR = 365.25 * 24 * 3600 * 1e9  # nanoseconds
 
@@ -40,7 +41,7 @@ class StrategyReturns:
     @property
     def equity(self) -> np.ndarray:
         """(t,) wealth from 1 of capital, split over the overlapping label periods."""
-        return np.cumprod(1.0 + self.returns / self.horizon)
+        return compound(self.returns / self.horizon)
 
 
 def positions(
@@ -149,9 +150,9 @@ def trading_metrics(
     if not np.isfinite(values).all():
         raise InvalidInput("Returns must be finite; a missing return is not a return of zero.")
     excess = values - risk_free
-    mean, deviation = excess.mean(axis=0), std(values)
-    downside = np.sqrt(np.mean(np.minimum(excess, 0.0) ** 2, axis=0))
-    wealth = np.cumprod(1.0 + values, axis=0)
+    mean, deviation, unit = excess.mean(axis=0), std(values), magnitude(excess)
+    downside = np.sqrt(np.mean(np.minimum(excess / unit, 0.0) ** 2, axis=0)) * unit
+    wealth = compound(values)
     drawdown, length = drawdowns(wealth)
     annual = annual_return(wealth[-1], len(values), periods_per_year)
     gains, losses = np.maximum(values, 0.0).sum(axis=0), -np.minimum(values, 0.0).sum(axis=0)
@@ -180,10 +181,25 @@ def sharpe_ratio(returns: np.ndarray, *, periods_per_year: float = 252.0, risk_f
     return trading_metrics(returns, periods_per_year=periods_per_year, risk_free=risk_free)["sharpe"]
 
 
+def compound(returns: np.ndarray) -> np.ndarray:
+    """Wealth (n, ...) that began at 1, from simple returns; 0 for ever once everything is lost, at most 1e300.
+
+    >>> compound(np.array([0.5, -3.0, 2.0])).tolist()
+    [1.5, 0.0, 0.0]
+    """
+    growth = np.maximum(1.0 + returns, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wealth: np.ndarray = np.cumprod(growth, axis=0)
+    if np.isfinite(wealth).all():
+        return wealth
+    with np.errstate(divide="ignore"):
+        return np.exp(np.minimum(np.cumsum(np.log(growth), axis=0), np.log(1e300)))
+
+
 def std(values: np.ndarray) -> np.ndarray:
     """Standard deviation (ddof = 1) along axis 0; exactly zero for a constant series, whatever the rounding."""
-    constant = (values == values[0]).all(axis=0)
-    return np.where(constant, 0.0, values.std(axis=0, ddof=1))
+    constant, unit = (values == values[0]).all(axis=0), magnitude(values)
+    return np.where(constant, 0.0, (values / unit).std(axis=0, ddof=1) * unit)
 
 
 def ratio(numerator: Any, denominator: Any) -> np.ndarray:
@@ -191,12 +207,14 @@ def ratio(numerator: Any, denominator: Any) -> np.ndarray:
     above, below = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
     nowhere = below == 0.0
     infinite = np.where(above == 0.0, 0.0, np.copysign(np.inf, above))
-    return np.where(nowhere, infinite, above / np.where(nowhere, 1.0, below))
+    with np.errstate(over="ignore"):  # to infinity, as for x/0
+        return np.where(nowhere, infinite, above / np.where(nowhere, 1.0, below))
 
 
 def annual_return(final_wealth: Any, n_periods: int, periods_per_year: float) -> np.ndarray:
-    """Compound annual return; -1 once everything is lost."""
-    return np.maximum(final_wealth, 0.0) ** (periods_per_year / n_periods) - 1.0
+    """Compound annual return; -1 once everything is lost, at most 1e300."""
+    with np.errstate(over="ignore"):
+        return np.minimum(np.maximum(final_wealth, 0.0) ** (periods_per_year / n_periods) - 1.0, 1e300)
 
 
 def drawdowns(wealth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,7 @@ def judge_stack(problem: Problem, board: list[LeaderboardRow], stack: Any, confi
     X, y, _ = problem.part(problem.development)
     regimes = regime_proba(stack, X)
     states = None if regimes is None else regimes.argmax(axis=1)
-    robustness = assess_robustness(board, STACK, X, y, regime=states, random_state=config.seed)
+    robustness = assess_robustness(board, STACK, X, y, regime=states, classes=[0, 1], random_state=config.seed)
     gates = with_sanity(gates_from_spec(config.gates))
     asks_for_gap = any(isinstance(gate, OverfittingGap) for gate in gates)  # predicting all training rows takes long
     evidence = gather_evidence(

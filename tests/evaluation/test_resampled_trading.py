@@ -48,5 +48,5 @@ def test_the_compiled_pass_is_what_its_python_says():
     returns, samples = matrix(30), stationary_bootstrap(30, 4.0, 5)
     compiled, plain = np.zeros((2, 5, kernel.N_SUMS, 5))
     for run, out in ((kernel.resampled_sums, compiled), (kernel.resampled_sums.py_func, plain)):
-        run(returns, samples, np.median(returns, axis=0), 1e-4, out)
+        run(returns, samples, np.median(returns, axis=0), 1e-4, 1.0, out)
     np.testing.assert_allclose(compiled, plain, rtol=1e-12, atol=1e-15)

@@ -167,3 +167,45 @@ def case(name: str, seed: int = 0) -> Case:
     (2, 4)
     """
     return CASES[name](np.random.default_rng(seed))
+
+
+def _returns(rng: np.random.Generator, n: int = 120) -> np.ndarray:
+    return 0.01 * rng.standard_normal(n)
+
+
+def _with_one(value: float) -> Callable[[np.random.Generator], np.ndarray]:
+    def make(rng: np.random.Generator) -> np.ndarray:
+        found = _returns(rng)
+        found[60] = value
+        return found
+
+    return make
+
+
+SERIES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "zeros": lambda rng: np.zeros(120),
+    "constant": lambda rng: np.full(120, 0.001),
+    "constant, large": lambda rng: np.full(120, 1e300),
+    "constant but for one": lambda rng: np.where(np.arange(120) == 40, 0.02, 0.001),
+    "zero but for one": lambda rng: np.where(np.arange(120) == 40, 0.02, 0.0),
+    "one huge outlier": _with_one(1e12),
+    "one loss of everything": _with_one(-1.0),
+    "one loss of more than everything": _with_one(-3.0),
+    "two values": lambda rng: rng.choice([-0.01, 0.01], 120),
+    "alternating": lambda rng: np.resize([0.01, -0.01], 120),
+    "trend": lambda rng: np.linspace(0.0, 1.0, 120),
+    "subnormal": lambda rng: _returns(rng) * SUBNORMAL,
+    "huge": lambda rng: _returns(rng) * LARGEST,
+    "rounding residue": lambda rng: 1.0 + 1e-16 * rng.standard_normal(120),
+    **{f"{n} values": (lambda rng, n=n: _returns(rng, n)) for n in (1, 2, 3, 5, 8, 20, 60)},
+}
+"""Series of returns or losses."""
+
+
+def series(name: str, seed: int = 0) -> np.ndarray:
+    """The series of a name, drawn from a seed.
+
+    >>> series("3 values").shape
+    (3,)
+    """
+    return SERIES[name](np.random.default_rng(seed))
