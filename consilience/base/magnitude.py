@@ -2,6 +2,8 @@
 
 import numpy as np
 
+SMALLEST = 1e-290  # a column with a smaller standard deviation counts as constant: dividing by it would overflow
+
 
 def magnitude(values: np.ndarray) -> float:
     """The power of two just below the largest absolute value, 1 where there is none but 0.

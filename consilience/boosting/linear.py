@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from consilience.base import Arrays, ClassifierPredictor, InvalidState, RegressorPredictor, Spec, State
+from consilience.base.magnitude import SMALLEST, magnitude
 from consilience.boosting.class_weights import row_weights, weighing_rows
 from consilience.boosting.parameters import CLASS_WEIGHT, CheckedParameters, Rule, integer, number
 from consilience.boosting.probabilities import probabilities
@@ -29,12 +30,14 @@ class _LinearModel(CheckedParameters):
 
     def _standardise(self, X: np.ndarray, weight: Any) -> tuple[np.ndarray, np.ndarray]:
         """Standardised X and the means; sets ``scale_``."""
-        mean = np.average(X, axis=0, weights=weight)
-        centred = X - mean
+        unit = np.array([magnitude(column) for column in X.T])
+        mean = np.average(X / unit, axis=0, weights=weight)
+        centred = X / unit - mean
         spread = np.sqrt(np.average(centred**2, axis=0, weights=weight))
         # A constant column leaves rounding noise, not signal: its scale is measured against its own size.
-        self.scale_ = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(mean)), spread, 1.0)
-        return centred / self.scale_, mean
+        varies = (spread > 1e-12 * np.abs(X / unit).max(axis=0, initial=0.0)) & (spread * unit > SMALLEST)
+        self.scale_ = np.where(varies, spread * unit, 1.0)
+        return np.divide(centred, spread, out=np.zeros_like(centred), where=varies), mean * unit
 
     def _keep(self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray) -> None:
         self.mean_ = mean

@@ -75,6 +75,7 @@ class RandomForestClassifier(TreeClassifier):
         from sklearn.ensemble import RandomForestClassifier as Library
 
         settings = {k: v for k, v in self.get_params(deep=False).items() if k not in _OWN}
+        settings["max_samples"] = _n_drawn(self.max_samples, len(X), weight)
         model = Library(**settings).fit(X, y, sample_weight=weight)
         self.forest_ = read_sklearn(model.estimators_, len(self.classes_))
         self.history_ = {}
@@ -87,6 +88,15 @@ class RandomForestClassifier(TreeClassifier):
         proba = self._raw(X)
         proba /= proba.sum(axis=1, keepdims=True)  # the stored shares sum to 1 up to rounding
         return proba
+
+
+def _n_drawn(max_samples: Any, n_rows: int, weight: Any) -> int | None:
+    """Rows drawn for each tree. A share is of the rows, or of their summed weights, as in scikit-learn, which warns
+    where that gives few; between 1 and ten times the number of rows."""
+    if max_samples is None or not isinstance(max_samples, float):
+        return max_samples  # type: ignore[no-any-return]
+    total = n_rows if weight is None else float(weight.sum())
+    return int(np.clip(max_samples * total, 1, 10 * n_rows))
 
 
 class RandomForestRegressor(TreeRegressor):
@@ -102,6 +112,7 @@ class RandomForestRegressor(TreeRegressor):
     """
 
     uses_validation: ClassVar[bool] = False
+    _largest_target: ClassVar[float] = 1e150
     _rules = _RULES | {"criterion": choice("squared_error", "absolute_error", "friedman_mse", "poisson")}
 
     def __init__(
@@ -133,6 +144,7 @@ class RandomForestRegressor(TreeRegressor):
         from sklearn.ensemble import RandomForestRegressor as Library
 
         settings = {k: v for k, v in self.get_params(deep=False).items() if k not in _OWN}
+        settings["max_samples"] = _n_drawn(self.max_samples, len(X), weight)
         model = Library(**settings).fit(X, y, sample_weight=weight)
         self.forest_ = read_sklearn(model.estimators_, 1)
         self.history_ = {}

@@ -5,7 +5,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from consilience.base import Arrays, ClassifierPredictor, InvalidInput, InvalidState, RegressorPredictor, Spec, State
+from consilience.base import (
+    Arrays,
+    ClassifierPredictor,
+    InvalidInput,
+    InvalidState,
+    RegressorPredictor,
+    Spec,
+    State,
+    invalid,
+)
 from consilience.boosting.class_weights import row_weights, weighing_rows
 from consilience.boosting.parameters import CheckedParameters
 from consilience.boosting.probabilities import probabilities
@@ -25,6 +34,8 @@ class _TreeModel(CheckedParameters):
     """
 
     uses_validation: ClassVar[bool] = True
+    _largest_feature: ClassVar[float] = float(np.finfo(np.float32).max)  # what the library can hold
+    _largest_target: ClassVar[float] = 1e15  # what its squares can hold, in float32
     forest_: Forest
     history_: dict[str, list[float]]
 
@@ -45,7 +56,22 @@ class _TreeModel(CheckedParameters):
             raise InvalidInput(f"{owner} has {len(values)} rows of X and y of the shape {target.shape}.")
         if pd.isna(target).any():
             raise InvalidInput(f"The y of {owner} contains NaN.")
+        self._check_range(values, np.zeros(0), owner)
         return values, target
+
+    def _check_range(self, X: np.ndarray, y: np.ndarray, owner: str = "") -> None:
+        """Refuse numbers that the library would turn into infinities."""
+        name = type(self).__name__
+        large = np.abs(np.nan_to_num(X)).max(axis=0, initial=0.0)
+        if large.max(initial=0.0) > self._largest_feature:
+            column = int(large.argmax())
+            required = f"of numbers up to {self._largest_feature:.3g} in size, since trees are grown in float32"
+            came = f"{large[column]:.3g} in the column {self._feature_names()[column]!r}"
+            raise invalid("X", f"{owner or name}", required, came, "Scale the column.")
+        most = float(np.abs(y).max(initial=0.0))
+        if most > self._largest_target:
+            required = f"of numbers up to {self._largest_target:.3g} in size, since their squares are added up"
+            raise invalid("y", f"{owner or name}", required, f"{most:.3g}", "Divide y, and multiply the predictions.")
 
     def _forget(self) -> None:
         """What an earlier fit with a validation set left behind must not outlive it."""
@@ -127,6 +153,7 @@ class TreeClassifier(_TreeModel, ClassifierPredictor):
         weight = row_weights(getattr(self, "class_weight", None), codes, self.classes_, weight)
         held_out = None if validation is None else self._read_validation(*validation)
         self._forget()
+        self._check_range(values, codes)
         self._grow(values, codes, weight, held_out)
         return self
 
@@ -156,12 +183,15 @@ class TreeRegressor(_TreeModel, RegressorPredictor):
         values, target, weight = weighing_rows(values, target, weight, type(self).__name__)
         held_out = None if validation is None else self._read_validation(*validation)
         self._forget()
+        self._check_range(values, target)
         self._grow(values, target, weight, held_out)
         return self
 
     def _read_validation(self, X: Any, y: Any, owner: str = "validation") -> tuple[np.ndarray, np.ndarray]:
         values, target = self._read_pair(X, y, owner)
-        return values, target.astype(np.float64)
+        target = target.astype(np.float64)
+        self._check_range(values[:0], target, owner)
+        return values, target
 
     def predict(self, X: Any) -> np.ndarray:
         """The expected target of each row, (n,)."""

@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 
 from consilience.base import InvalidState
+from consilience.base.magnitude import SMALLEST, magnitude
 
 _BLOCK = 2_048  # rows at a time, so that no second float64 copy of X is ever held
 LIMIT = 10.0  # standard deviations; a wilder value says no more than this, and must not blow the network up
@@ -19,19 +20,25 @@ class Scaler:
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, values: np.ndarray) -> Self:
-        """From training rows (n, n_columns); a constant column keeps scale 1."""
-        mean = values.mean(axis=0)
+    def fit(cls, values: np.ndarray, *, target: bool = False) -> Self:
+        """From training rows (n, n_columns).
+
+        A feature that is constant but for rounding keeps scale 1. Such a target gets a scale that is negligible beside
+        its value, so that whatever the network puts out comes back as that value.
+        """
+        mean, unit = values.mean(axis=0), np.array([magnitude(column) for column in values.T])
         total = np.zeros_like(mean)
         for first in range(0, len(values), _BLOCK):
-            total += ((values[first : first + _BLOCK] - mean) ** 2).sum(axis=0)
-        scale = np.sqrt(total / len(values))
-        small = scale <= 1e-12 * np.maximum(1.0, np.abs(mean))
-        return cls(mean, np.where(small, 1.0, scale))
+            total += (((values[first : first + _BLOCK] - mean) / unit) ** 2).sum(axis=0)
+        spread = np.sqrt(total / len(values))
+        varies = (spread > 1e-12) & (spread * unit > SMALLEST)
+        constant = np.maximum(1e-12 * np.abs(mean), SMALLEST) if target else 1.0
+        return cls(mean, np.where(varies, spread * unit, constant))
 
     def transform(self, values: np.ndarray) -> np.ndarray:
-        scaled = values - self.mean
-        scaled /= self.scale
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            scaled = values - self.mean
+            scaled /= self.scale
         return np.clip(scaled, -LIMIT, LIMIT, out=scaled).astype(np.float32)
 
     def inverse(self, scaled: np.ndarray) -> np.ndarray:

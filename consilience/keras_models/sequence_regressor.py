@@ -34,7 +34,7 @@ class SequenceRegressor(SequenceNetwork, RegressorPredictor):
         weight = np.ones(len(target)) if weight is None else weight
         if not weight.sum() > 0:
             raise invalid("sample_weight", type(self).__name__, "positive for at least one row", "all zero")
-        self.target_scaler_ = Scaler.fit(target[weight > 0])
+        self.target_scaler_ = Scaler.fit(target[weight > 0], target=True)
         kept = None
         if validation is not None:
             kept = read_validation(validation, self, X, self.n_outputs_)

@@ -25,6 +25,8 @@ from consilience.kernels.regime_names import regime_names
 
 _NAMES = ("startprob_", "transmat_", "means_", "covars_")
 
+LARGEST = 1e140  # of a feature; the sum of squares of many rows must stay finite
+
 
 class GaussianHMM(_PredictorMixin, BaseEstimator):
     """Hidden Markov model whose states emit Gaussian rows (Rabiner 1989), fitted by Baum–Welch.
@@ -115,6 +117,9 @@ class GaussianHMM(_PredictorMixin, BaseEstimator):
         """
         self._check_params()
         values = validate_data(self, X, dtype=np.float64, order="C")
+        if np.abs(values).max() > LARGEST:
+            required = f"of numbers up to {LARGEST:g} in size, because variances are squares"
+            raise invalid("X", "GaussianHMM", required, f"{np.abs(values).max():.3g}", "Scale the columns.")
         sequences = Sequences(X, lengths)
         values, starts = for_kernels(sequences.together(values)), sequences.starts
         if len(values) < self.n_components:
