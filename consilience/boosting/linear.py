@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from consilience.base import Arrays, ClassifierPredictor, InvalidState, RegressorPredictor, Spec, State
+from consilience.base import Arrays, ClassifierPredictor, InvalidState, RegressorPredictor, Spec, State, invalid
 from consilience.base.magnitude import SMALLEST, magnitude
 from consilience.boosting.class_weights import row_weights, weighing_rows
 from consilience.boosting.parameters import CLASS_WEIGHT, CheckedParameters, Rule, integer, number
@@ -41,8 +41,13 @@ class _LinearModel(CheckedParameters):
 
     def _keep(self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray) -> None:
         self.mean_ = mean
-        self.coef_ = np.ascontiguousarray(np.atleast_2d(coef) / self.scale_)
-        self.intercept_ = np.atleast_1d(intercept) - self.coef_ @ mean
+        with np.errstate(over="ignore"):
+            self.coef_ = np.ascontiguousarray(np.atleast_2d(coef) / self.scale_)
+            self.intercept_ = np.atleast_1d(intercept) - self.coef_ @ mean
+        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
+            required = "of a scale that a coefficient can turn into y's"
+            came = f"a standard deviation of {self.scale_.min():.3g} beside coefficients of {np.abs(coef).max():.3g}"
+            raise invalid("X", type(self).__name__, required, came, "Scale X or y.")
 
     def _scores(self, X: Any) -> np.ndarray:
         rows = self._read_X(X)  # type: ignore[attr-defined]

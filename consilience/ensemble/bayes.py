@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consilience.base.magnitude import magnitude
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -88,6 +90,7 @@ def common_movement(scored: Scored) -> float:
     """
     weight = scored.weight[:, None]
     said = scored.losses[:, 1:] - scored.losses[:, :1]
+    said = said / magnitude(said)
     said = (said - np.average(said, axis=0, weights=scored.weight)) * weight
     order = np.argsort(scored.begin, kind="stable")
     first = np.flatnonzero(np.diff(scored.begin[order], prepend=scored.begin[order[0]] - 1))

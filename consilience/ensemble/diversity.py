@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from consilience.base.magnitude import magnitude
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.weights import log_losses, picked_probabilities
 
@@ -14,8 +15,10 @@ def beyond_outcome(table: Evidence) -> np.ndarray:
     predictions, which are alike wherever much can be predicted.
     """
     if table.outputs.ndim == 2:
-        target = table.target - np.average(table.target, weights=table.weight)
-        centred = table.outputs - np.average(table.outputs, axis=1, weights=table.weight)[:, None]
+        target = table.target / magnitude(table.target)
+        outputs = np.stack([one / magnitude(one) for one in table.outputs])  # a correlation has no scale
+        target = target - np.average(target, weights=table.weight)
+        centred = outputs - np.average(outputs, axis=1, weights=table.weight)[:, None]
         slope = (centred * table.weight) @ target / max(float(table.weight @ target**2), 1e-300)
         rest: np.ndarray = centred - slope[:, None] * target
         return rest
@@ -42,7 +45,7 @@ def followed(said: np.ndarray, losses: np.ndarray, max_correlation: float) -> np
     array([1, 1, 2])
     """
     with np.errstate(invalid="ignore", divide="ignore"):  # a member that says the same in every row follows nobody
-        correlation = np.nan_to_num(np.corrcoef(said)) if len(said) > 1 else np.ones((1, 1))
+        correlation = np.nan_to_num(np.corrcoef(said)) if min(said.shape) > 1 else np.eye(len(said))
     leader, kept = np.arange(len(said)), list[int]()
     for member in np.argsort(losses, kind="stable").tolist():
         close = [other for other in kept if correlation[member, other] > max_correlation]
@@ -56,7 +59,8 @@ def followed(said: np.ndarray, losses: np.ndarray, max_correlation: float) -> np
 def leaders(table: Evidence, max_correlation: float) -> np.ndarray:
     """``followed`` for the members of a table."""
     if table.outputs.ndim == 2:
-        losses = np.average((table.target - table.outputs) ** 2, axis=1, weights=table.weight)
+        error = np.clip((table.target - table.outputs) / magnitude(table.target), -1e100, 1e100)
+        losses = np.average(error**2, axis=1, weights=table.weight)
     else:
         losses = log_losses(picked_probabilities(table.outputs, table.target), table.weight)
     return followed(beyond_outcome(table), losses, max_correlation)

@@ -6,6 +6,7 @@ import numpy as np
 
 from consilience.base import invalid
 
+LARGEST_PROFIT = 1e100  # its square is added up
 OBSERVE, RUN = "OnlineWeights.observe", "OnlineWeights.run"
 
 
@@ -48,12 +49,12 @@ def checked_profit(profit: Any, alive: np.ndarray, owner: str) -> np.ndarray | N
     """(n_members,) float64, finite for members that are there; None for None."""
     if profit is None:
         return None
-    required = f"{len(alive)} finite numbers, one per member"
+    required = f"{len(alive)} numbers below {LARGEST_PROFIT:g} in size, one per member"
     try:
         gains = np.asarray(profit, np.float64)
     except (TypeError, ValueError):
         raise invalid("profit", owner, required, profit) from None
-    if gains.shape != alive.shape or not np.isfinite(gains[alive]).all():
+    if gains.shape != alive.shape or not (np.abs(gains[alive]) <= LARGEST_PROFIT).all():
         raise invalid("profit", owner, required, profit)
     return gains
 

@@ -192,8 +192,8 @@ class OnlineWeights(OnlineState):
             hint = nearest(str(member), self.members)
             raise InvalidInput(f"There is no member {member!r}; the members are {', '.join(self.members)}.{hint}")
         position, regime, last = self.members.index(member), self._regime(regime), self._last
-        if profit is not None and not (np.ndim(profit) == 0 and np.isfinite(profit)):
-            raise invalid("profit", owner, "a finite number", profit)
+        if profit is not None and not (np.ndim(profit) == 0 and abs(profit) <= checks.LARGEST_PROFIT):
+            raise invalid("profit", owner, f"a number below {checks.LARGEST_PROFIT:g} in size", profit)
         if outcome is None:
             if profit is None or self.method != "window":
                 required = "given" if profit is None else f"given with method={self.method!r}, which learns from losses"
@@ -220,7 +220,7 @@ class OnlineWeights(OnlineState):
 
     def _learn(self, asked: "_Asked", members: np.ndarray, outcome: int, regime: int, gains: np.ndarray | None) -> None:
         """The part of a step of those members (n_members,) bool; with the last that was there the step is done."""
-        own = float(-np.log(_clip(asked.mixed)[outcome]))
+        own = float(-np.log(asked.mixed[outcome]))  # a mean of clipped probabilities, and so bounded itself
         losses = np.where(members, -np.log(_clip(np.where(members[:, None], asked.said, 0.5))[:, outcome]), own)
         self.log_weights_[regime] = advice.exponential_step(self.log_weights_[regime], losses, own, members)
         self.losses_[regime] += losses - own

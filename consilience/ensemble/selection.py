@@ -37,7 +37,7 @@ def said_by_specialists(table: Evidence) -> dict[int, np.ndarray]:
     said = {}
     for fold in np.unique(table.fold).tolist():
         inside = table.fold == fold
-        known = np.flatnonzero(table.known_before(int(table.begin[inside].min())))
+        known = np.flatnonzero(table.known_before(int(table.begin[inside].min())) & (table.weight > 0.0))
         if len(known) >= 2 * len(table.names) + 10:
             pool = fit_specialists(table.only(known))
             said[fold] = pool.combine(table.outputs[:, inside], table.regimes[inside])

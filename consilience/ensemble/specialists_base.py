@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from consilience.base import Arrays, InvalidState, Spec, State, invalid, predict_rows, take
+from consilience.base.magnitude import magnitude
 from consilience.ensemble.bayes import Scored, half_on_the_first, posterior_shares, reach
 from consilience.ensemble.combine import CLIP, softmax
 from consilience.ensemble.evidence import mean_one
@@ -167,11 +168,11 @@ class SpecialistsBase:
 
     def _walk(self, job: "_Job", target: np.ndarray, intervals: LabelIntervals) -> float:
         """The mean strength by its losses on rows that were not fitted; half of the prior is on the global model."""
-        tested, losses = [], []
+        tested, losses, unit = [], [], magnitude(target)
         for train, test in self.folds.split(job.X, job.y, label_end=job.label_end):
             experts = job.fit(train)
             said, shares = experts.ask_rows(self, job.X, test), self._shares(experts)
-            tried = [_losses(self._mix(said, strength * shares), target[test]) for strength in STRENGTHS]
+            tried = [_losses(self._mix(said, strength * shares), target[test], unit) for strength in STRENGTHS]
             tested.append(test)
             losses.append(np.stack(tried, axis=1))
         rows = np.concatenate(tested)
@@ -302,9 +303,9 @@ def mixed_values(said: Said, trust: np.ndarray) -> np.ndarray:
     return found
 
 
-def _losses(said: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(n,) log losses of probabilities, or half the squared errors of values."""
+def _losses(said: np.ndarray, target: np.ndarray, unit: float) -> np.ndarray:
+    """(n,) log losses of probabilities, or half the squared errors of values, in squared multiples of ``unit``."""
     if said.ndim == 1:
-        error: np.ndarray = 0.5 * (target - said) ** 2
-        return error
+        error: np.ndarray = np.clip((target - said) / unit, -1e100, 1e100)
+        return 0.5 * error**2
     return -np.log(np.clip(said[np.arange(len(target)), target], CLIP, 1.0))

@@ -50,7 +50,8 @@ class TrackRecord:
         if metric != "sharpe":
             return mean, count
         spread = np.sqrt(np.nansum((values - mean[:, None]) ** 2, axis=1) / np.maximum(count - 1, 1))
-        return np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 0), count
+        varies = spread > 1e-12 * np.abs(mean)  # what rounding leaves of equal profits is no spread
+        return np.divide(mean, spread, out=np.zeros_like(mean), where=varies), count
 
     def report(self, names: tuple[str, ...], periods_per_year: float) -> pd.DataFrame:
         """One row per (regime, member): trades, win_rate, mean_profit, sharpe (annualised), agreement."""

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consilience.base.magnitude import magnitude
 from consilience.ensemble.bayes import half_on_the_first, posterior_shares
+from consilience.ensemble.combine import FLOOR
 from consilience.ensemble.evidence import Evidence
+from consilience.ensemble.pool_fitting import SquaredLoss
 from consilience.ensemble.shrinkage import blocks, scored_rows
 from consilience.ensemble.vote_pools import VotePool
 from consilience.ensemble.weights import (
-    FLOOR,
     base_rate_loss,
     greedy_weights,
     log_loss_of,
@@ -71,6 +73,8 @@ def said_by_votes(table: Evidence, method: str, make: MakeVote) -> dict[int, np.
 def best_weights(table: Evidence, rows: np.ndarray, method: str) -> np.ndarray:
     """The search itself on some rows, without shrinkage."""
     weight = table.weight[rows]
+    if weight.sum() <= 0.0:
+        return np.full(len(table.names), 1.0 / len(table.names))
     if table.outputs.ndim == 3:
         codes = table.target[rows]
         picked = picked_probabilities(table.outputs[:, rows], codes)
@@ -82,7 +86,7 @@ def best_weights(table: Evidence, rows: np.ndarray, method: str) -> np.ndarray:
             ),
         }
     else:
-        values, target = table.outputs[:, rows], table.target[rows]
+        values, target = _within_reach(table, rows)
         spread = float(np.average((target - np.average(target, weights=weight)) ** 2, weights=weight))
         searches = {
             "simplex": lambda: simplex_weights_of_values(values, target, weight),
@@ -92,6 +96,15 @@ def best_weights(table: Evidence, rows: np.ndarray, method: str) -> np.ndarray:
             ),
         }
     return searches[method]()
+
+
+def _within_reach(table: Evidence, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and target in units of the largest target, values kept as near to the mean as ``LinearPool`` keeps them:
+    a member that is absurdly far off must not hide the differences between the others."""
+    loss = SquaredLoss(table.outputs, table.target, table.weight, table.prior)
+    anchor = loss.anchor(rows)
+    values = np.clip(loss.values[:, rows], anchor.base - anchor.limit, anchor.base + anchor.limit)
+    return values, loss.target[rows]
 
 
 def search_forward(table: Evidence, method: str) -> Searched:
@@ -129,7 +142,8 @@ def strength(table: Evidence, losses: np.ndarray, before: int | None = None) -> 
 def _losses(table: Evidence, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(n_candidates, n) losses of votes with weights (n_candidates, n_members)."""
     if table.outputs.ndim == 2:
-        error: np.ndarray = 0.5 * (weights @ table.outputs[:, rows] - table.target[rows]) ** 2
-        return error
+        unit = magnitude(table.target)
+        error: np.ndarray = np.clip((weights @ table.outputs[:, rows] - table.target[rows]) / unit, -1e100, 1e100)
+        return 0.5 * error**2
     mixed = np.tensordot(weights, table.outputs[:, rows], axes=1)
     return -np.log(np.maximum(mixed[:, np.arange(len(rows)), table.target[rows]], FLOOR))

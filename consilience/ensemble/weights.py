@@ -9,7 +9,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import minimize
 
-FLOOR = 1e-6  # the least probability that counts, so that one certain mistake does not decide everything
+from consilience.base.magnitude import magnitude
+from consilience.ensemble.combine import FLOOR
+
+ROUNDING = 1e-12  # of a loss: less than this is what rounding leaves of no skill
 
 MeanLoss = Callable[[np.ndarray], np.ndarray]
 
@@ -32,7 +35,8 @@ def performance_weights(losses: np.ndarray, baseline: float) -> np.ndarray:
     >>> performance_weights(np.array([0.68, 0.67, 0.70]), baseline=0.69).round(3)
     array([0.333, 0.667, 0.   ])
     """
-    skill = np.maximum(baseline - losses, 0.0)
+    skill = baseline - losses
+    skill = np.where(skill > ROUNDING * abs(baseline), skill, 0.0)
     if skill.sum() == 0.0:
         return np.full(len(losses), 1.0 / len(losses))
     weights: np.ndarray = skill / skill.sum()
@@ -58,9 +62,11 @@ def simplex_weights(picked: np.ndarray, sample_weight: np.ndarray) -> np.ndarray
 
 
 def simplex_weights_of_values(outputs: np.ndarray, target: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-    """Non-negative weights summing to 1 whose mean has the least squared error, by SLSQP."""
+    """Non-negative weights summing to 1 whose mean has the least squared error, by SLSQP; a convex problem."""
     share = sample_weight / sample_weight.sum()
-    scale = max(float(share @ (target - share @ target) ** 2), 1e-300)
+    unit = max(magnitude(outputs), magnitude(target))
+    outputs, target = outputs / unit, target / unit
+    scale = float(share @ (outputs.mean(axis=0) - target) ** 2) or 1.0  # the loss of equal weights, to begin with
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         error = w @ outputs - target
@@ -70,9 +76,11 @@ def simplex_weights_of_values(outputs: np.ndarray, target: np.ndarray, sample_we
 
 
 def _on_simplex(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], n_members: int) -> np.ndarray:
+    """The weights found by SLSQP, or equal weights where those are no worse: the loss is never above that of equal."""
+    equal = np.full(n_members, 1.0 / n_members)
     found = minimize(
         loss,
-        np.full(n_members, 1.0 / n_members),
+        equal,
         jac=True,
         method="SLSQP",
         bounds=[(0.0, 1.0)] * n_members,
@@ -80,7 +88,10 @@ def _on_simplex(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], n_member
         options={"ftol": 1e-9, "maxiter": 200},
     )
     weights = np.maximum(found.x, 0.0)
-    return np.asarray(weights / weights.sum())
+    if not np.isfinite(weights).all() or weights.sum() <= 0.0:
+        return equal
+    weights = np.asarray(weights / weights.sum())
+    return weights if loss(weights)[0] <= loss(equal)[0] else equal
 
 
 def greedy_weights(
