@@ -56,6 +56,7 @@ class _LightGBM:
     """Mixin: growing the trees with ``lightgbm.train``."""
 
     _suffix: ClassVar[str] = "txt"
+    _largest_feature: ClassVar[float] = float("inf")  # bins are of float64
 
     @staticmethod
     def _read_native(text: bytes) -> NativeForest:

@@ -94,7 +94,7 @@ def _n_drawn(max_samples: Any, n_rows: int, weight: Any) -> int | None:
     """Rows drawn for each tree. A share is of the rows, or of their summed weights, as in scikit-learn, which warns
     where that gives few; between 1 and ten times the number of rows."""
     if max_samples is None or not isinstance(max_samples, float):
-        return max_samples  # type: ignore[no-any-return]
+        return max_samples
     total = n_rows if weight is None else float(weight.sum())
     return int(np.clip(max_samples * total, 1, 10 * n_rows))
 

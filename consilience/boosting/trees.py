@@ -151,9 +151,9 @@ class TreeClassifier(_TreeModel, ClassifierPredictor):
         values, labels, weight = weighing_rows(values, labels, weight, type(self).__name__)
         codes = self._read_labels(labels)
         weight = row_weights(getattr(self, "class_weight", None), codes, self.classes_, weight)
+        self._check_range(values, codes)
         held_out = None if validation is None else self._read_validation(*validation)
         self._forget()
-        self._check_range(values, codes)
         self._grow(values, codes, weight, held_out)
         return self
 
@@ -181,9 +181,9 @@ class TreeRegressor(_TreeModel, RegressorPredictor):
         self._check_parameters()
         values, target, weight = self._read_fit(X, y, sample_weight, allow_nan=True)
         values, target, weight = weighing_rows(values, target, weight, type(self).__name__)
+        self._check_range(values, target)
         held_out = None if validation is None else self._read_validation(*validation)
         self._forget()
-        self._check_range(values, target)
         self._grow(values, target, weight, held_out)
         return self
 

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from consilience.base import invalid
+from consilience.base.magnitude import magnitude
 from consilience.ensemble.combine import CLIP
 from consilience.ensemble.evidence import Evidence
 from consilience.ensemble.failures import usable
@@ -141,7 +142,8 @@ def final_of(model: Any, pool: Pool, table: Evidence, features: np.ndarray | Non
     final = FinalEstimator(model, pool, table.outputs.mean(axis=1), np.zeros(len(table.names)))
     moved, _ = final.contributions(table.outputs, table.regimes, features)
     scale = np.stack([log_odds(one) for one in table.outputs]) if table.outputs.ndim == 3 else table.outputs
-    away = scale - scale.mean(axis=1, keepdims=True)
+    unit = magnitude(scale)
+    away, moved = scale / unit - (scale / unit).mean(axis=1, keepdims=True), moved / unit
     size, slope = (np.nan_to_num(part).reshape(len(away), -1).sum(axis=1) for part in (away**2, away * moved))
     return replace(final, weights=np.divide(slope, size, out=np.zeros_like(slope), where=size > 0.0))
 
